@@ -1,0 +1,123 @@
+"""All that a plugin may import.
+
+Four kinds of part can be plugged in: a stream source (`StreamSource`), a queue source (`QueueSource`), a destination
+(`Destination`) and an executor (`Executor`). `plugin.py` says how they are registered.
+"""
+
+from penstock.api.blocking import Blocking
+from penstock.api.destination import Destination
+from penstock.api.errors import (
+    CommitRefused,
+    PenstockError,
+    ReceiptExpired,
+    RecordRefused,
+    SettingsError,
+    SourceBroken,
+    SourceDenied,
+    SourceError,
+    SourceMissing,
+    SourceUnavailable,
+)
+from penstock.api.executor import (
+    PAYLOAD_BYTES_MAX,
+    Executor,
+    FunctionFailed,
+    FunctionSpec,
+    Invocation,
+    InvocationResult,
+    NotRun,
+    Returned,
+)
+from penstock.api.plugin import (
+    API_VERSION,
+    DestinationType,
+    ExecutorType,
+    Hooks,
+    MappingContext,
+    SourceContext,
+    SourceOperations,
+    SourceType,
+    hookimpl,
+    hookspec,
+)
+from penstock.api.queue import QueueCapabilities, QueueSource
+from penstock.api.records import (
+    NOTE_BYTES_MAX,
+    Attribute,
+    Checkpoint,
+    Message,
+    Outgoing,
+    Record,
+    Start,
+    TimestampType,
+)
+from penstock.api.settings import Setting, SettingKind
+from penstock.api.stream import (
+    AssignedShard,
+    Assignment,
+    Backlog,
+    Fetched,
+    Gap,
+    ShardsAssigned,
+    ShardsLost,
+    ShardsRevoked,
+    StreamCapabilities,
+    StreamSource,
+    Want,
+)
+
+__all__ = [
+    "API_VERSION",
+    "NOTE_BYTES_MAX",
+    "PAYLOAD_BYTES_MAX",
+    "AssignedShard",
+    "Assignment",
+    "Attribute",
+    "Backlog",
+    "Blocking",
+    "Checkpoint",
+    "CommitRefused",
+    "Destination",
+    "DestinationType",
+    "Executor",
+    "ExecutorType",
+    "Fetched",
+    "FunctionFailed",
+    "FunctionSpec",
+    "Gap",
+    "Hooks",
+    "Invocation",
+    "InvocationResult",
+    "MappingContext",
+    "Message",
+    "NotRun",
+    "Outgoing",
+    "PenstockError",
+    "QueueCapabilities",
+    "QueueSource",
+    "ReceiptExpired",
+    "Record",
+    "RecordRefused",
+    "Returned",
+    "Setting",
+    "SettingKind",
+    "SettingsError",
+    "ShardsAssigned",
+    "ShardsLost",
+    "ShardsRevoked",
+    "SourceBroken",
+    "SourceContext",
+    "SourceDenied",
+    "SourceError",
+    "SourceMissing",
+    "SourceOperations",
+    "SourceType",
+    "SourceUnavailable",
+    "Start",
+    "StreamCapabilities",
+    "StreamSource",
+    "TimestampType",
+    "Want",
+    "hookimpl",
+    "hookspec",
+]

@@ -1,0 +1,94 @@
+"""A configuration as understood: everything resolved, checked and named, ready to run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock.api import FunctionSpec, SourceType
+from penstock.core.settings import QueueSettings, StreamSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """The `Settings` section: what belongs to the node and not to one mapping."""
+
+    concurrency_max: int
+    region: str
+    account_id: str
+    listen: str
+    data_dir: Path
+    log_format: str
+    drain_timeout_s: float
+    buffer_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    """A source: `settings` are checked against its type, with defaults, connection and secrets filled in."""
+
+    name: str
+    type: SourceType
+    settings: Mapping[str, Any]
+    arn: str
+    create: bool
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionConfig:
+    """A function, and how many environments it may have at once (None: as many as the node)."""
+
+    spec: FunctionSpec
+    concurrency_max: int | None
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingConfig:
+    """An event source mapping. Exactly one of `stream` and `queue` is set, as the source's kind is."""
+
+    name: str
+    """`<function>.<event>`"""
+    uuid: str
+    function: FunctionConfig
+    source: SourceConfig
+    event_format: str
+    enabled: bool
+    settings: Mapping[str, Any]
+    """The keys that the source's type declared as `mapping_settings`."""
+    stream: StreamSettings | None = None
+    queue: QueueSettings | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong with a configuration, or allowed and dangerous: `FILE:LINE: path: problem; allowed`."""
+
+    file: str
+    line: int
+    path: str
+    problem: str
+    allowed: str = ""
+
+    def __str__(self) -> str:
+        """Write it as a compiler would."""
+        return f"{self.file}:{self.line}: {self.path}: {self.problem}" + (f"; {self.allowed}" if self.allowed else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A whole configuration. `masked` is it as a tree of plain values, defaults included and secrets masked."""
+
+    name: str
+    file: Path
+    folder: Path
+    settings: NodeSettings
+    sources: Mapping[str, SourceConfig]
+    functions: Mapping[str, FunctionConfig]
+    mappings: tuple[MappingConfig, ...]
+    warnings: tuple[Finding, ...]
+    masked: Mapping[str, Any]
+    secrets: frozenset[str]
+    """Every secret text, to be masked in logs and messages."""
