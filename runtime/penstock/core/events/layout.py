@@ -1,24 +1,34 @@
 """What an event layout is: records in, the event's bytes out (`lambda-semantics.md §8`).
 
-A layout belongs to one mapping, and on a stream to one shard, so that all that is the same for each record is known when
-it is made. It is a pure function of the records.
+A layout belongs to one mapping, and on a stream to one shard, so that all that is the same for each record is known
+when it is made. It is a pure function of the records.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+import msgspec
+
 from penstock.api import Message, Record
 
 T_contra = TypeVar("T_contra", Record, Message, contravariant=True)
+
+POSITION_DIGITS_MAX = 64
+"""The most digits of a position that `Layout.records_bytes_most` reckons with; Kinesis' own have 56."""
+TIMESTAMP_DIGITS_MAX = 20
+"""A signed 64-bit number of milliseconds."""
+
+encode_json = msgspec.json.Encoder().encode
+"""Turns structs and plain values into compact JSON; bytes become base64. One encoder serves every layout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where records come from, as events name it.
 
-    `source_arn` and `role_arn` are ARNs; `shard` is the plugin's name of the shard ("" for a queue); `topic`, `partition`
-    and `bootstrap_servers` are Kafka's, filled where the source has them.
+    `source_arn` and `role_arn` are ARNs; `shard` is the plugin's name of the shard ("" for a queue); `topic`,
+    `partition` and `bootstrap_servers` are Kafka's, filled where the source has them.
     """
 
     source_arn: str
@@ -45,5 +55,30 @@ class Layout(Protocol, Generic[T_contra]):
     def records_bytes_most(self, count: int, bytes_count: int) -> int:
         """Tell, without looking at them, the most that `count` records with `bytes_count` raw bytes could add.
 
-        Cheap and generous: where this is below the limit, no record has to be looked at one by one.
+        Cheap and generous: where this is below the limit, no record has to be looked at one by one. `bytes_count` is
+        the sum of `raw_bytes` of the records. It holds for positions of up to `POSITION_DIGITS_MAX` digits, and where
+        no header or attribute has an empty name or type.
         """
+
+
+def raw_bytes(record: Record | Message) -> int:
+    """Count what a record holds of its own: key, value and headers, or all texts of a message; texts as UTF-8."""
+    if isinstance(record, Record):
+        headers = sum(len(name.encode()) + len(value or b"") for name, value in record.headers)
+        return len(record.key or b"") + len(record.value or b"") + headers
+    texts = [record.message_id, record.receipt, record.group, record.deduplication_id, record.sequence]
+    attributes = sum(
+        len(name.encode()) + len(attribute.data_type.encode()) + text_bytes(attribute.value)
+        for name, attribute in record.attributes.items()
+    )
+    return len(record.body) + attributes + sum(text_bytes(text) for text in texts if text)
+
+
+def text_bytes(text: str | bytes) -> int:
+    """Count the bytes of a text in UTF-8, or of bytes."""
+    return len(text) if isinstance(text, bytes) else len(text.encode())
+
+
+def base64_bytes(data: bytes | None) -> int:
+    """Count what a value adds to the two quotes of an empty JSON text: its base64, or null in place of the quotes."""
+    return len("null") - len('""') if data is None else 4 * ((len(data) + 2) // 3)

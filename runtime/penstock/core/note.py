@@ -1,0 +1,54 @@
+"""The note that travels with a checkpoint: what of a batch is not over yet (D2, D48).
+
+It says how many attempts of the next batch have ended, and where that batch ends, so that a node that takes over builds
+the same batch and goes on counting. A shard with nothing of that kind has an empty note.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from penstock.api import NOTE_BYTES_MAX
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """`attempts_ended` of the batch that begins after the checkpoint and ends at `batch_end`."""
+
+    attempts_ended: int
+    batch_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownNote:
+    """A note that a newer Penstock wrote; this one must not act on it."""
+
+    version: int
+
+
+class _Written(msgspec.Struct, omit_defaults=True):
+    v: int
+    a: int = 0
+    e: int = 0
+
+
+def write(note: Note) -> str:
+    """Write a note as short ASCII text."""
+    text = msgspec.json.encode(_Written(v=VERSION, a=note.attempts_ended, e=note.batch_end)).decode("ascii")
+    assert len(text) <= NOTE_BYTES_MAX
+    return text
+
+
+def read(text: str) -> Note | UnknownNote | None:
+    """Read a note. None: there is none, or it is not one of ours."""
+    if not text:
+        return None
+    try:
+        written = msgspec.json.decode(text, type=_Written)
+    except msgspec.DecodeError:
+        return None
+    if written.v > VERSION:
+        return UnknownNote(written.v)
+    return Note(attempts_ended=written.a, batch_end=written.e)

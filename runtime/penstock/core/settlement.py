@@ -1,0 +1,83 @@
+"""What a queue machine owes its source: acks, returns and extensions that were not answered yet (D21).
+
+An ack or return that fails is tried again until the message's lease has surely lapsed; then the message is the queue's
+again, and comes back by itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from penstock.core.commands import Ack, Extend, Nack
+
+Settling: TypeAlias = Ack | Nack | Extend
+
+ANSWER_MS = 30_000
+
+
+@dataclass(slots=True)
+class _Owed:
+    command: Settling
+    give_up_ms: int
+    tries: int = 0
+    due_ms: int | None = None
+    answer_by_ms: int | None = None
+
+
+class Settlement:
+    """Keeps what is owed, and says what to send again and when."""
+
+    def __init__(self, *, back_off_ms: Callable[[int], int]) -> None:
+        """`back_off_ms` gives the wait after so many failures."""
+        self._back_off_ms = back_off_ms
+        self._owed: dict[int, _Owed] = {}
+
+    def __len__(self) -> int:
+        """How many messages are being acked or returned. Extensions do not count: they settle nothing."""
+        return sum(len(owed.command.receipts) for owed in self._owed.values() if not isinstance(owed.command, Extend))
+
+    def owe(self, command: Settling, *, give_up_ms: int, now_ms: int) -> None:
+        """Add what `next` will give at once."""
+        self._owed[command.id] = _Owed(command, give_up_ms, due_ms=now_ms)
+
+    def next(self, now_ms: int, take_id: Callable[[], int]) -> list[Settling]:
+        """Give what to send now, each under an id that its answer will carry."""
+        for owed in list(self._owed.values()):
+            if owed.answer_by_ms is not None and now_ms >= owed.answer_by_ms:
+                # The answer was lost. Settling twice is harmless, so it is sent again, as something new.
+                del self._owed[owed.command.id]
+                owed.command = replace(owed.command, id=take_id())
+                owed.due_ms, owed.answer_by_ms = now_ms, None
+                self._owed[owed.command.id] = owed
+        commands = []
+        for owed in self._owed.values():
+            if owed.due_ms is not None and now_ms >= owed.due_ms:
+                owed.due_ms, owed.answer_by_ms = None, now_ms + ANSWER_MS
+                commands.append(owed.command)
+        return commands
+
+    def on_settled(self, fact_id: int) -> Settling | None:
+        """Take in that something was done; gives it, or None for a stale answer."""
+        owed = self._owed.pop(fact_id, None)
+        return owed.command if owed else None
+
+    def on_failed(self, fact_id: int, now_ms: int) -> tuple[Settling, int | None] | None:
+        """Take in that something was not done: gives it with the wait before the next try, None when given up.
+
+        A stale answer gives None altogether.
+        """
+        owed = self._owed.get(fact_id)
+        if owed is None:
+            return None
+        owed.tries += 1
+        wait_ms = self._back_off_ms(owed.tries)
+        if isinstance(owed.command, Extend) or now_ms + wait_ms >= owed.give_up_ms:
+            del self._owed[fact_id]
+            return owed.command, None
+        owed.answer_by_ms, owed.due_ms = None, now_ms + wait_ms
+        return owed.command, wait_ms
+
+    def deadline_ms(self) -> int | None:
+        """Tell when to ask `next` again, if nothing happens before."""
+        times = [time for owed in self._owed.values() for time in (owed.due_ms, owed.answer_by_ms) if time is not None]
+        return min(times, default=None)
