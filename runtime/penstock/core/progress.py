@@ -27,7 +27,7 @@ class Progress:
     """Keeps one shard's checkpoint. The machine settles; this says what to commit and when."""
 
     def __init__(self, committed: Checkpoint, *, is_stored: bool, back_off_ms: Callable[[int], int]) -> None:
-        """Begin from a checkpoint, stored or still to be stored; `back_off_ms` gives the wait after so many failures."""
+        """Begin from a checkpoint, stored or still to be; `back_off_ms` gives the wait after so many failures."""
         self.committed = committed
         self.has_committed = is_stored
         """The source has a checkpoint of ours."""

@@ -96,7 +96,7 @@ class QueueMachine:
         if self._receiving is not None:
             deadlines.append(self._receiving.answer_by_ms)
         if self._ahead.since_ms is not None:
-            if self._granting is None:
+            if self._granting is None and self._retry_ms is None and self._may_run_one_more():
                 deadlines.append(self._ahead.since_ms + self._settings.batching_window_ms)
             deadlines.append(self._return_ahead_ms())
         deadlines.extend(running.answer_by_ms for running in self._running.values())

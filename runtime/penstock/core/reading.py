@@ -41,6 +41,7 @@ class Reading:
     def fetch(self, after: int, room: tuple[int, int] | None, now_ms: int) -> Fetch | None:
         """Ask for records, if there is room for so many records and bytes."""
         if room is None:
+            self._forget_what_is_over(now_ms)
             return None
         asked = self._ask("read", FETCH_ANSWER_MS, now_ms)
         return Fetch(asked.id, after, *room) if asked else None
@@ -71,10 +72,14 @@ class Reading:
         return self._asked.answer_by_ms if self._asked is not None else self.retry_ms
 
     def _ask(self, action: Action, answer_ms: int, now_ms: int) -> _Asked | None:
-        if self.retry_ms is not None and now_ms >= self.retry_ms:
-            self.retry_ms = None
-        is_waiting = self._asked is not None and now_ms < self._asked.answer_by_ms
-        if is_waiting or self.retry_ms is not None:
+        self._forget_what_is_over(now_ms)
+        if self._asked is not None or self.retry_ms is not None:
             return None
         self._asked = _Asked(self._take_id(), action, now_ms + answer_ms)
         return self._asked
+
+    def _forget_what_is_over(self, now_ms: int) -> None:
+        if self.retry_ms is not None and now_ms >= self.retry_ms:
+            self.retry_ms = None
+        if self._asked is not None and now_ms >= self._asked.answer_by_ms:
+            self._asked = None

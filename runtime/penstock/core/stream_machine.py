@@ -94,10 +94,8 @@ class StreamMachine:
         if self._is_released:
             return None
         deadlines = [self._reading.deadline_ms()] if self._stop_by_ms is None else [self._stop_deadline_ms()]
-        if self._begun is not None:
-            deadlines.append(self._begun.progress.deadline_ms())
-            if self._stop_by_ms is None:
-                deadlines.append(self._next_batch_ms(self._begun))
+        if self._begun is not None and self._stop_by_ms is None:
+            deadlines += [self._begun.progress.deadline_ms(), self._next_batch_ms(self._begun)]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def view(self) -> StreamView:
@@ -371,9 +369,9 @@ class StreamMachine:
             return
         if batcher.skip_resumed():
             begun.attempts_resumed = 0
-        if now_ms >= begun.quiet_since_ms + QUIET_MS and not batcher.is_resuming:
+        if now_ms >= begun.quiet_since_ms + QUIET_MS:
             begun.quiet_since_ms = None
-            if batcher.reached > begun.progress.settled.position:
+            if batcher.reached > begun.progress.settled.position and not batcher.is_resuming:
                 begun.progress.settle(batcher.reached)
 
     def _commit(self, begun: _Begun, now_ms: int) -> None:
@@ -404,11 +402,11 @@ class StreamMachine:
         begun = self._begun
         if begun is not None:
             self._stop_running(begun.unsettled, stop_by_ms, now_ms)
-            if begun.unsettled is not None and begun.unsettled.running is not None:
+            is_running = begun.unsettled is not None and begun.unsettled.running is not None
+            has_time = now_ms < stop_by_ms + LAST_COMMIT_MS
+            if not self._is_lost and has_time:
                 self._commit(begun, now_ms)
-                return
-            if not self._is_lost and not begun.progress.is_clean and now_ms < stop_by_ms + LAST_COMMIT_MS:
-                self._commit(begun, now_ms)
+            if is_running or (not self._is_lost and has_time and not begun.progress.is_clean):
                 return
         self._is_released = True
         self._out.append(do.Release())
@@ -423,13 +421,15 @@ class StreamMachine:
             unsettled.running = None
 
     def _stop_deadline_ms(self) -> int | None:
-        unsettled = self._begun.unsettled if self._begun else None
-        running = unsettled.running if unsettled else None
-        if self._stop_by_ms is None:
-            return None
-        if running is None:
-            return self._stop_by_ms + LAST_COMMIT_MS
-        return running.answer_by_ms if running.cancelled else self._stop_by_ms
+        begun = self._begun
+        running = begun.unsettled.running if begun and begun.unsettled else None
+        if self._stop_by_ms is None or begun is None:
+            return self._stop_by_ms
+        if running is not None:
+            return running.answer_by_ms if running.cancelled else self._stop_by_ms
+        retry_ms = begun.progress.deadline_ms()
+        last_ms = self._stop_by_ms + LAST_COMMIT_MS
+        return last_ms if retry_ms is None else min(retry_ms, last_ms)
 
     # Small change.
 
@@ -451,11 +451,16 @@ class StreamMachine:
         self._out.append(do.Announce(report))
 
     def _next_batch_ms(self, begun: _Begun) -> int | None:
+        """Tell when the next batch is due; None while it waits for a fact and not for time."""
         unsettled = begun.unsettled
+        if unsettled is not None and unsettled.running is not None:
+            return unsettled.running.answer_by_ms
+        if self._granting is not None or begun.progress.must_hold:
+            return None
         if unsettled is not None:
-            return unsettled.running.answer_by_ms if unsettled.running else unsettled.due_ms
+            return unsettled.due_ms if unsettled.attempts_ended == 0 or begun.progress.is_clean else None
         if len(begun.batcher):
-            return begun.batcher.deadline_ms() if self._granting is None else None
+            return begun.batcher.deadline_ms()
         return begun.quiet_since_ms + QUIET_MS if begun.quiet_since_ms is not None else None
 
     def _is_idle(self) -> bool:
