@@ -1,0 +1,53 @@
+"""Certificates for a broker on loopback: an authority of our own, and the broker's certificate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from local_brokers.process import run
+
+_DAYS_VALID = "3650"
+_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+
+class Certificates:
+    """The files of one broker's TLS, made when they are not there yet."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.authority = directory / "ca.pem"
+        self.server = directory / "server.pem"
+
+    def ensure(self) -> None:
+        """Make what is missing. The broker's file is written last, so that it says that all are there."""
+        if self.server.exists():
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        make_authority("Penstock test authority", self.authority, self._key("ca"))
+        request, certificate = self.directory / "server.csr", self.directory / "server.crt"
+        extensions = self.directory / "server.ext"
+        extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n")
+        key = self._key("server")
+        subject = ("-subj", "/CN=localhost")
+        _openssl("req", *_NEW_KEY, "-keyout", str(key), "-out", str(request), *subject)
+        _openssl(
+            *("x509", "-req", "-in", str(request), "-out", str(certificate), "-days", _DAYS_VALID),
+            *("-CA", str(self.authority), "-CAkey", str(self._key("ca")), "-CAcreateserial"),
+            *("-extfile", str(extensions)),
+        )
+        self.server.write_text(key.read_text() + certificate.read_text() + self.authority.read_text())
+
+    def _key(self, name: str) -> Path:
+        return self.directory / f"{name}.key"
+
+
+def make_authority(name: str, certificate: Path, key: Path) -> None:
+    """Make a certificate authority: its certificate and its key as two files."""
+    _openssl(
+        *("req", "-x509", *_NEW_KEY, "-keyout", str(key), "-out", str(certificate), "-days", _DAYS_VALID),
+        *("-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+    )
+
+
+def _openssl(*arguments: str) -> None:
+    run(["openssl", *arguments], what="making a certificate with openssl")
