@@ -73,8 +73,10 @@ class Finding:
     allowed: str = ""
 
     def __str__(self) -> str:
-        """Write it as a compiler would."""
-        return f"{self.file}:{self.line}: {self.path}: {self.problem}" + (f"; {self.allowed}" if self.allowed else "")
+        """Write it as a compiler would. Line 0 is no line, an empty path the whole file."""
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        what = f"{self.path}: {self.problem}" if self.path else self.problem
+        return f"{where}: {what}" + (f"; {self.allowed}" if self.allowed else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,4 +93,7 @@ class Project:
     warnings: tuple[Finding, ...]
     masked: Mapping[str, Any]
     secrets: frozenset[str]
-    """Every secret text, to be masked in logs and messages."""
+    """Every secret text, to be masked in logs and messages (`mask_function` of this package)."""
+    problems: tuple[Finding, ...] = ()
+    """What is wrong with this installation and not with the file: a source's plugin that can not be loaded. The
+    mappings concerned can not run, and their sources say why when opened; everything else can."""

@@ -94,6 +94,7 @@ class Batcher:
     def add(self, fetched: Fetched, now_ms: int) -> None:
         """Take in what a fetch after `reached` found."""
         assert fetched.position >= self.reached, "a source gave a position before the one asked about"
+        assert not fetched.records or fetched.records[0].position > self.reached, "a source gave a record twice"
         self.reached = fetched.position
         if not fetched.records:
             if self._segments:
@@ -103,7 +104,10 @@ class Batcher:
         self._records.extend(fetched.records)
         self.bytes_count += fetched.bytes_count
         self._segments.append(_Segment(len(self._records), now_ms, fetched.position, fetched.bytes_count))
-        if self._cut is not None and len(self._cut.records) < self._batch_size:
+        if self._resume_end is not None and self._records[self._taken].position > self._resume_end:
+            # The batch's own records have all been trimmed or compacted away; what follows was never tried.
+            self._resume_end = None
+        if self._cut is not None and (self.is_resuming or len(self._cut.records) < self._batch_size):
             self._cut = None
 
     def is_ready(self, now_ms: int) -> bool:
@@ -138,8 +142,9 @@ class Batcher:
     def take(self) -> RecordBatch:
         """Take the next batch out."""
         batch = self.peek()
-        # A batch that the event's size closed leaves records behind that have waited already (D12).
-        self._window_waived = len(batch.records) < min(self._batch_size, len(self))
+        if not batch.too_large:
+            # A batch that the event's size closed leaves records behind that have waited already (D12).
+            self._window_waived = len(batch.records) < self._count_wanted()
         self._cut = None
         self._drop(len(batch.records))
         self._resume_end = None
@@ -171,8 +176,7 @@ class Batcher:
         count = 0
         while count < len(self) and self._records[self._taken + count].position <= end:
             count += 1
-        # The batch's own records may all have been trimmed or compacted away since; then it is a batch like any other.
-        return count or min(self._batch_size, len(self))
+        return count
 
     def _build(self, count: int) -> RecordBatch:
         fitting = self._count_fitting(count)

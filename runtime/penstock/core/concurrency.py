@@ -91,7 +91,7 @@ class Concurrency:
         return granted
 
     def _next_mapping(self) -> str | None:
-        names = {self._waiting[requester] for requester in self._waiting}
+        names = dict.fromkeys(self._waiting.values())  # in the order of asking, so that equals have an order too
         able = [name for name in names if self.has_room(self._mappings[name].function)]
         return min(able, key=lambda name: (self._mappings[name].held, self._mappings[name].last_turn), default=None)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from penstock.api import Message
 from penstock.core.batch import MessageBatch
-from penstock.core.events.layout import Layout
+from penstock.core.events.layout import Layout, raw_bytes
 
 
 class Gathering:
@@ -14,6 +14,9 @@ class Gathering:
         """Take the layout whose events the batches become."""
         self._layout = layout
         self._messages: list[Message] = []
+        self._raw_bytes = 0
+        self._sizes: list[int] = []
+        """What each of the first messages adds to the event; measured only when its limit comes near."""
         self.since_ms: int | None = None
         """When the first of them came; the batching window begins there (D12)."""
         self.is_closed = False
@@ -33,6 +36,7 @@ class Gathering:
         if messages and self.since_ms is None:
             self.since_ms = now_ms
         self._messages.extend(messages)
+        self._raw_bytes += sum(map(raw_bytes, messages))
 
     def is_ready(self, now_ms: int, *, batch_size: int, window_ms: int) -> bool:
         """Tell whether the batch may be invoked now."""
@@ -42,14 +46,19 @@ class Gathering:
 
     def drop_too_large(self, event_bytes_max: int) -> list[Message]:
         """Take out every message whose event would pass the limit on its own (D13)."""
-        room = event_bytes_max - self._layout.frame_bytes() + 1
-        raw_bytes = sum(_raw_bytes(message) for message in self._messages)
-        if self._layout.records_bytes_most(len(self), raw_bytes) < room:
+        room = self._room(event_bytes_max)
+        if self._surely_fit(room):
             return []
-        too_large = [message for message in self._messages if self._layout.record_bytes(message) > room]
+        self._measure()
+        too_large = [message for message, size in zip(self._messages, self._sizes, strict=True) if size > room]
         if too_large:
-            self._keep([message for message in self._messages if self._layout.record_bytes(message) <= room])
+            self._keep([message for message, size in zip(self._messages, self._sizes, strict=True) if size <= room])
         return too_large
+
+    def close_if_full(self, event_bytes_max: int) -> None:
+        """Wait for nothing more once one event can not hold all that waits (`lambda-semantics.md §2.1`)."""
+        if self._count_fitting(len(self), event_bytes_max) < len(self):
+            self.is_closed = True
 
     def take(self, batch_size: int, event_bytes_max: int) -> MessageBatch:
         """Take as many as fit into one event; what is left waits no longer than it must."""
@@ -69,22 +78,29 @@ class Gathering:
 
     def _keep(self, messages: list[Message]) -> None:
         self._messages = messages
+        self._raw_bytes = sum(map(raw_bytes, messages))
+        self._sizes = []
         if not messages:
             self.since_ms = None
 
     def _count_fitting(self, count: int, event_bytes_max: int) -> int:
-        room = event_bytes_max - self._layout.frame_bytes()
-        raw_bytes = sum(_raw_bytes(message) for message in self._messages[:count])
-        if self._layout.records_bytes_most(count, raw_bytes) <= room:
+        room = self._room(event_bytes_max)
+        if self._surely_fit(room):
             return count
-        room += 1  # the last one has no comma behind it
-        for index in range(count):
-            room -= self._layout.record_bytes(self._messages[index])
+        self._measure()
+        for index, size in enumerate(self._sizes[:count]):
+            room -= size
             if room < 0:
                 return index
         return count
 
+    def _room(self, event_bytes_max: int) -> int:
+        # The last one has no comma behind it.
+        return event_bytes_max - self._layout.frame_bytes() + 1
 
-def _raw_bytes(message: Message) -> int:
-    attributes = sum(len(name) + len(one.value) + len(one.data_type) for name, one in message.attributes.items())
-    return len(message.body) + attributes
+    def _surely_fit(self, room: int) -> bool:
+        return self._layout.records_bytes_most(len(self), self._raw_bytes) < room
+
+    def _measure(self) -> None:
+        unmeasured = self._messages[len(self._sizes) :]
+        self._sizes.extend(map(self._layout.record_bytes, unmeasured))

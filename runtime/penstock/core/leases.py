@@ -7,6 +7,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 
+EXTEND_EVERY_MS_LEAST = 10
+"""However short a lease is, extending it never becomes all there is to do."""
+
+
 @dataclass(slots=True)
 class _Held:
     receipts: tuple[str, ...]
@@ -24,7 +28,7 @@ class Leases:
     def hold(self, key: Hashable, receipts: tuple[str, ...], now_ms: int) -> None:
         """Extend these from now on; where the entry grew, the oldest lease in it says when."""
         before = self._held.get(key)
-        extend_at_ms = now_ms + self.lease_ms // 3
+        extend_at_ms = now_ms + self._every_ms()
         self._held[key] = _Held(receipts, min(extend_at_ms, before.extend_at_ms) if before else extend_at_ms)
 
     def move(self, key: Hashable, new_key: Hashable, receipts: tuple[str, ...], rest: tuple[str, ...]) -> None:
@@ -42,9 +46,12 @@ class Leases:
         """Give the receipts to extend now; each is due again after a third of the lease."""
         due = [held for held in self._held.values() if now_ms >= held.extend_at_ms]
         for held in due:
-            held.extend_at_ms = now_ms + self.lease_ms // 3
+            held.extend_at_ms = now_ms + self._every_ms()
         return [held.receipts for held in due]
 
     def deadline_ms(self) -> int | None:
         """Tell when the next one is due."""
         return min((held.extend_at_ms for held in self._held.values()), default=None)
+
+    def _every_ms(self) -> int:
+        return max(self.lease_ms // 3, EXTEND_EVERY_MS_LEAST)

@@ -28,10 +28,14 @@ class UnknownNote:
     version: int
 
 
-class _Written(msgspec.Struct, omit_defaults=True):
+class _Versioned(msgspec.Struct):
     v: int
-    a: int = 0
-    e: int = 0
+
+
+class _Written(msgspec.Struct):
+    v: int
+    a: int
+    e: int
 
 
 def write(note: Note) -> str:
@@ -46,9 +50,13 @@ def read(text: str) -> Note | UnknownNote | None:
     if not text:
         return None
     try:
+        # The version alone first: what else a newer note holds may have any shape.
+        version = msgspec.json.decode(text, type=_Versioned).v
+        if version > VERSION:
+            return UnknownNote(version)
         written = msgspec.json.decode(text, type=_Written)
     except msgspec.DecodeError:
         return None
-    if written.v > VERSION:
-        return UnknownNote(written.v)
+    if written.a < 1:
+        return None
     return Note(attempts_ended=written.a, batch_end=written.e)

@@ -70,6 +70,10 @@ class Progress:
             return None
         if self._in_flight is None and not self._is_due:
             return None
+        if self._in_flight is not None:
+            # No answer is a failure too: what is settled without one must stay bounded.
+            self._failures += 1
+            self.last_error = "a commit was not answered"
         self._retry_at_ms = None
         self._in_flight = _InFlight(take_id(), self.settled, now_ms + ANSWER_MS)
         return self._in_flight.id, self.settled

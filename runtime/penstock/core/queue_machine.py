@@ -24,6 +24,8 @@ RECEIVE_WAIT_MS = 20_000
 RECEIVE_SLACK_MS = 70_000
 INVOKE_SLACK_MS = 60_000
 CANCEL_ANSWER_MS = 15_000
+LAST_SETTLE_MS = 1_000
+"""What is acked or returned at the very end of a stop still gets so long to be answered."""
 AHEAD = "ahead"
 
 
@@ -40,6 +42,7 @@ class _Running:
 class _Receiving:
     id: int
     answer_by_ms: int
+    cancelled: bool = False
 
 
 class QueueMachine:
@@ -69,7 +72,8 @@ class QueueMachine:
         self._has_headroom = True
         self._failures = 0
         self._not_run = 0
-        self._retry_ms: int | None = None
+        self._receive_again_ms: int | None = None
+        self._run_again_ms: int | None = None
         self._last_error = ""
         self._stop_by_ms: int | None = None
         self._is_released = False
@@ -92,15 +96,17 @@ class QueueMachine:
         """Tell when to call `handle` again if nothing happens before."""
         if self._is_released:
             return None
-        deadlines = [self._retry_ms, self._leases.deadline_ms(), self._settlement.deadline_ms()]
+        deadlines = [self._next_try_ms(), self._leases.deadline_ms(), self._settlement.deadline_ms()]
         if self._receiving is not None:
             deadlines.append(self._receiving.answer_by_ms)
         if self._ahead.since_ms is not None:
-            if self._granting is None and self._retry_ms is None and self._may_run_one_more():
+            if self._granting is None and self._may_run_one_more():
                 deadlines.append(self._ahead.since_ms + self._settings.batching_window_ms)
             deadlines.append(self._return_ahead_ms())
         deadlines.extend(running.answer_by_ms for running in self._running.values())
-        if self._stop_by_ms is not None and any(not running.cancelled for running in self._running.values()):
+        if self._stop_by_ms is not None and not self._running:
+            deadlines.append(self._stop_by_ms + LAST_SETTLE_MS)
+        elif self._stop_by_ms is not None and any(not running.cancelled for running in self._running.values()):
             deadlines.append(self._stop_by_ms)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
@@ -112,8 +118,8 @@ class QueueMachine:
             in_flight=tuple(_in_flight(running) for running in self._running.values()),
             settling=len(self._settlement),
             last_error=self._last_error,
-            next_try_ms=self._retry_ms,
-            is_idle=not self._running and not len(self._ahead) and not len(self._settlement) and self._retry_ms is None,
+            next_try_ms=self._next_try_ms(),
+            is_idle=self._is_idle(),
             counters=self.counters,
         )
 
@@ -139,6 +145,7 @@ class QueueMachine:
             case facts.QueueSettingsChanged():
                 self._settings = fact.settings
                 self._leases.lease_ms = fact.settings.visibility_timeout_ms
+                self._fit_ahead(now_ms)
             case _:
                 assert_never(fact)
 
@@ -150,12 +157,18 @@ class QueueMachine:
             self._receiving = None
             self._failures = 0
         if self._stop_by_ms is not None or not is_awaited:
-            # Whoever gave up waiting for these still owns them now.
-            self._return(messages, "they came too late", now_ms)
+            # Whoever gave up waiting for these still owns them now; those of an answer that came twice are in use.
+            held = self._receipts_held()
+            late = tuple(message for message in messages if message.receipt not in held)
+            self._return(late, "they came too late", now_ms)
             return
         self._ahead.add(messages, now_ms)
+        self._fit_ahead(now_ms)
+
+    def _fit_ahead(self, now_ms: int) -> None:
         for message in self._ahead.drop_too_large(self._settings.event_bytes_max):
             self._on_too_large(message, now_ms)
+        self._ahead.close_if_full(self._settings.event_bytes_max)
         self._lease_ahead(now_ms)
 
     def _on_too_large(self, message: Message, now_ms: int) -> None:
@@ -177,16 +190,17 @@ class QueueMachine:
         self._receiving = None
         self._failures += 1
         wait_ms = self._back_off_ms(self._failures)
-        self._retry_ms = now_ms + wait_ms
+        self._receive_again_ms = now_ms + wait_ms
         self._last_error = fact.reason
         self._announce(reports.SourceTroubled("receive", fact.reason, wait_ms))
 
     def _on_granted(self, fact: facts.EnvironmentGranted, now_ms: int) -> None:
-        if self._granting != fact.id or not len(self._ahead) or self._stop_by_ms is not None:
-            self._granting = None if self._granting == fact.id else self._granting
+        is_awaited = self._granting == fact.id
+        if is_awaited:
+            self._granting = None
+        if not is_awaited or not len(self._ahead) or self._stop_by_ms is not None or not self._may_run_one_more():
             self._out.append(do.ReturnEnvironment(fact.id))
             return
-        self._granting = None
         settings = self._settings
         batch = self._ahead.take(settings.batch_size, settings.event_bytes_max)
         invocation_id = self._new_id()
@@ -229,7 +243,7 @@ class QueueMachine:
     def _on_throttled(self, running: _Running, reason: str, retry_after_ms: int, now_ms: int) -> None:
         self._not_run += 1
         wait_ms = max(self._back_off_ms(self._not_run), retry_after_ms)
-        self._retry_ms = now_ms + wait_ms
+        self._run_again_ms = now_ms + wait_ms
         self._last_error = reason
         self._nack(running.batch.receipts, wait_ms, counted=False, now_ms=now_ms)
         first, last, count = _span(running.batch)
@@ -256,8 +270,10 @@ class QueueMachine:
 
     def _advance(self, now_ms: int) -> None:
         """Do whatever is due. Each step looks at the state alone, so that their order is all there is to know."""
-        if self._retry_ms is not None and now_ms >= self._retry_ms:
-            self._retry_ms = None
+        if self._receive_again_ms is not None and now_ms >= self._receive_again_ms:
+            self._receive_again_ms = None
+        if self._run_again_ms is not None and now_ms >= self._run_again_ms:
+            self._run_again_ms = None
         self._check_running(now_ms)
         if self._stop_by_ms is not None:
             self._stop(now_ms)
@@ -267,8 +283,10 @@ class QueueMachine:
             self._receive(now_ms)
         for receipts in self._leases.due(now_ms):
             self._owe(do.Extend(self._new_id(), receipts, self._leases.lease_ms), now_ms)
+        for lapsed in self._settlement.give_up(now_ms):
+            self._announce(reports.LeasesExpired(len(lapsed.receipts)))
         self._out.extend(self._settlement.next(now_ms, self._new_id))
-        if self._stop_by_ms is not None and not self._running and not len(self._settlement):
+        if self._stop_by_ms is not None and self._is_stopped(self._stop_by_ms, now_ms):
             self._is_released = True
             self._out.append(do.Release())
 
@@ -305,7 +323,7 @@ class QueueMachine:
             self._return_receipts(receipts, count, reason, now_ms)
 
     def _request_environment(self, now_ms: int) -> None:
-        if self._granting is not None or not self._may_run_one_more() or self._retry_ms is not None:
+        if self._granting is not None or not self._may_run_one_more():
             return
         settings = self._settings
         if self._ahead.is_ready(now_ms, batch_size=settings.batch_size, window_ms=settings.batching_window_ms):
@@ -315,9 +333,10 @@ class QueueMachine:
 
     def _receive(self, now_ms: int) -> None:
         if self._receiving is not None and now_ms >= self._receiving.answer_by_ms:
+            self._out.append(do.Cancel(self._receiving.id))
             self._receiving = None
         wanted = self._settings.batch_size - len(self._ahead)
-        if self._receiving is not None or self._ahead.is_closed or wanted <= 0 or self._retry_ms is not None:
+        if self._receiving is not None or self._ahead.is_closed or wanted <= 0 or self._receive_again_ms is not None:
             return
         if not self._may_run_one_more() or not self._has_headroom:
             return
@@ -329,14 +348,25 @@ class QueueMachine:
 
     def _may_run_one_more(self) -> bool:
         most = self._settings.concurrency_max
-        return most is None or len(self._running) < most
+        return self._run_again_ms is None and (most is None or len(self._running) < most)
 
     def _stop(self, now_ms: int) -> None:
         """Return what was never run, let what runs end (D40)."""
-        if self._receiving is not None:
-            self._out.append(do.Cancel(self._receiving.id))
+        receiving = self._receiving
+        if receiving is not None and not receiving.cancelled:
+            # What it took nevertheless comes with its answer, and goes back.
+            receiving.cancelled = True
+            receiving.answer_by_ms = now_ms + LAST_SETTLE_MS
+            self._out.append(do.Cancel(receiving.id))
+        elif receiving is not None and now_ms >= receiving.answer_by_ms:
             self._receiving = None
         self._give_up_ahead("the mapping stops", now_ms)
+
+    def _is_stopped(self, stop_by_ms: int, now_ms: int) -> bool:
+        if self._running:
+            return False
+        is_all_answered = self._receiving is None and not len(self._settlement)
+        return is_all_answered or now_ms >= stop_by_ms + LAST_SETTLE_MS
 
     def _lease_ahead(self, now_ms: int) -> None:
         receipts = self._ahead.receipts
@@ -361,6 +391,18 @@ class QueueMachine:
         self._settlement.owe(command, give_up_ms=now_ms + self._settings.visibility_timeout_ms, now_ms=now_ms)
 
     # Small change.
+
+    def _next_try_ms(self) -> int | None:
+        times = (self._receive_again_ms, self._run_again_ms)
+        return min((time for time in times if time is not None), default=None)
+
+    def _is_idle(self) -> bool:
+        is_empty = not self._running and not len(self._ahead) and not len(self._settlement)
+        return is_empty and self._next_try_ms() is None
+
+    def _receipts_held(self) -> set[str]:
+        running = (receipt for one in self._running.values() for receipt in one.batch.receipts)
+        return {*self._ahead.receipts, *running}
 
     def _back_off_ms(self, tries: int) -> int:
         return retry.wait_ms(self._settings.backoff, tries, self._jitter)

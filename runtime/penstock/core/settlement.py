@@ -1,7 +1,8 @@
 """What a queue machine owes its source: acks, returns and extensions that were not answered yet (D21).
 
 An ack or return that fails is tried again until the message's lease has surely lapsed; then the message is the queue's
-again, and comes back by itself.
+again, and comes back by itself. An extension is never tried again: the next one is due soon, and one that came after
+the message was returned would hide it anew.
 """
 
 from collections.abc import Callable
@@ -23,6 +24,9 @@ class _Owed:
     due_ms: int | None = None
     answer_by_ms: int | None = None
 
+    def is_overdue(self, now_ms: int) -> bool:
+        return self.answer_by_ms is not None and now_ms >= self.answer_by_ms
+
 
 class Settlement:
     """Keeps what is owed, and says what to send again and when."""
@@ -40,15 +44,22 @@ class Settlement:
         """Add what `next` will give at once."""
         self._owed[command.id] = _Owed(command, give_up_ms, due_ms=now_ms)
 
+    def give_up(self, now_ms: int) -> list[Settling]:
+        """Forget what was never answered and is not ours any more by now; gives the acks and returns of it."""
+        overdue = [owed for owed in self._owed.values() if owed.is_overdue(now_ms)]
+        lapsed = [owed.command for owed in overdue if isinstance(owed.command, Extend) or now_ms >= owed.give_up_ms]
+        for command in lapsed:
+            del self._owed[command.id]
+        return [command for command in lapsed if not isinstance(command, Extend)]
+
     def next(self, now_ms: int, take_id: Callable[[], int]) -> list[Settling]:
         """Give what to send now, each under an id that its answer will carry."""
-        for owed in list(self._owed.values()):
-            if owed.answer_by_ms is not None and now_ms >= owed.answer_by_ms:
-                # The answer was lost. Settling twice is harmless, so it is sent again, as something new.
-                del self._owed[owed.command.id]
-                owed.command = replace(owed.command, id=take_id())
-                owed.due_ms, owed.answer_by_ms = now_ms, None
-                self._owed[owed.command.id] = owed
+        for owed in [owed for owed in self._owed.values() if owed.is_overdue(now_ms)]:
+            # The answer was lost. Settling twice is harmless, so it is sent again, as something new.
+            del self._owed[owed.command.id]
+            owed.command = replace(owed.command, id=take_id())
+            owed.due_ms, owed.answer_by_ms = now_ms, None
+            self._owed[owed.command.id] = owed
         commands = []
         for owed in self._owed.values():
             if owed.due_ms is not None and now_ms >= owed.due_ms:

@@ -71,6 +71,7 @@ class StreamMachine:
         self._granting: int | None = None
         self._has_prepared = False
         self._stop_by_ms: int | None = None
+        self._may_still_commit = True
         self._is_lost = False
         self._is_released = False
         self._held_because = ""
@@ -205,7 +206,7 @@ class StreamMachine:
         match self._retry_policy().after(unsettled.attempts_ended):
             case retry.RetryAfter(wait_ms=wait_ms):
                 unsettled.due_ms = now_ms + wait_ms
-                written = note.write(note.Note(unsettled.attempts_ended, unsettled.batch.position))
+                written = note.write(note.Note(unsettled.attempts_ended, unsettled.batch.last))
                 begun.progress.settle(begun.progress.settled.position, written)
                 self._announce(unsettled.report_failed(running.request_id, failed, wait_ms))
             case retry.GiveUp(condition=condition):
@@ -255,7 +256,7 @@ class StreamMachine:
         if begun is None:
             return
         self._check_running(begun, now_ms)
-        self._drop_too_large(begun)
+        self._drop_too_large(begun, now_ms)
         self._request_environment(begun, now_ms)
         self._prepare(begun)
         self._settle_quiet_position(begun, now_ms)
@@ -317,7 +318,10 @@ class StreamMachine:
         running.answer_by_ms = now_ms + CANCEL_ANSWER_MS
         self._out.append(do.Cancel(running.id))
 
-    def _drop_too_large(self, begun: _Begun) -> None:
+    def _drop_too_large(self, begun: _Begun, now_ms: int) -> None:
+        is_incomplete = begun.batcher.is_resuming and not begun.batcher.is_ready(now_ms)
+        if is_incomplete or begun.progress.must_hold:
+            return
         while begun.unsettled is None and len(begun.batcher) and begun.batcher.peek().too_large:
             unsettled = self._take_batch(begun)
             unsettled.error_message = f"the record's event is larger than {self._settings.event_bytes_max} bytes"
@@ -341,7 +345,8 @@ class StreamMachine:
 
     def _take_batch(self, begun: _Begun) -> Unsettled:
         self._has_prepared = False
-        begun.unsettled = Unsettled(begun.batcher.take(), attempts_ended=begun.attempts_resumed)
+        attempts_ended = begun.attempts_resumed if begun.batcher.is_resuming else 0
+        begun.unsettled = Unsettled(begun.batcher.take(), attempts_ended=attempts_ended)
         begun.attempts_resumed = 0
         return begun.unsettled
 
@@ -403,10 +408,10 @@ class StreamMachine:
         if begun is not None:
             self._stop_running(begun.unsettled, stop_by_ms, now_ms)
             is_running = begun.unsettled is not None and begun.unsettled.running is not None
-            has_time = now_ms < stop_by_ms + LAST_COMMIT_MS
-            if not self._is_lost and has_time:
+            self._may_still_commit = not self._is_lost and now_ms < stop_by_ms + LAST_COMMIT_MS
+            if self._may_still_commit:
                 self._commit(begun, now_ms)
-            if is_running or (not self._is_lost and has_time and not begun.progress.is_clean):
+            if is_running or (self._may_still_commit and not begun.progress.is_clean):
                 return
         self._is_released = True
         self._out.append(do.Release())
@@ -425,11 +430,11 @@ class StreamMachine:
         running = begun.unsettled.running if begun and begun.unsettled else None
         if self._stop_by_ms is None or begun is None:
             return self._stop_by_ms
+        end_ms = self._stop_by_ms + LAST_COMMIT_MS
         if running is not None:
-            return running.answer_by_ms if running.cancelled else self._stop_by_ms
-        retry_ms = begun.progress.deadline_ms()
-        last_ms = self._stop_by_ms + LAST_COMMIT_MS
-        return last_ms if retry_ms is None else min(retry_ms, last_ms)
+            end_ms = running.answer_by_ms if running.cancelled else self._stop_by_ms
+        retry_ms = begun.progress.deadline_ms() if self._may_still_commit else None
+        return end_ms if retry_ms is None else min(retry_ms, end_ms)
 
     # Small change.
 

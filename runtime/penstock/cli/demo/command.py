@@ -15,7 +15,6 @@ from penstock.cli.demo.screen import Screen, make_screen
 from penstock.cli.demo.tally import Tally
 from penstock.cli.demo.traffic import INVOICES, ORDERS, send
 from penstock.configuration import load
-from penstock.configuration.project import Project
 from penstock.plugins import load_plugins
 
 REFRESH_S = 0.15
@@ -53,19 +52,13 @@ async def _run(folder: Path, tally: Tally, *, quiet: bool) -> tuple[int, int, li
     ledger = folder / "ledger"
     async with run_node(project.file, project.settings.data_dir, ledger) as node:
         if quiet:
-            await asyncio.gather(_watch(node, tally, None), _send_when_ready(project))
+            await asyncio.gather(_watch(node, tally, None), send(project))
         else:
             with make_screen(tally) as screen:
-                await asyncio.gather(_watch(node, tally, screen), _send_when_ready(project))
+                await asyncio.gather(_watch(node, tally, screen), send(project))
         code = await node.wait()
     lines = sum(len(file.read_text().splitlines()) for file in ledger.glob("*-*"))
     return code, lines, node.other_lines
-
-
-async def _send_when_ready(project: Project) -> None:
-    for name in ("orders", "invoices"):
-        assert name in project.sources
-    await send(project)
 
 
 async def _watch(node: DemoNode, tally: Tally, screen: Screen | None) -> None:

@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from penstock.api import Outgoing, SourceContext
+from penstock.api import Outgoing
+from penstock.cli.loading import context_of, destination_of, make_data_dir, operations_of
 from penstock.configuration.project import Project
 
 ORDERS = 3000
@@ -34,19 +35,27 @@ def invoices() -> Iterator[Outgoing]:
 
 
 async def send(project: Project) -> None:
-    """Send all of it in portions."""
+    """Make the sources and send all of it in portions."""
+    make_data_dir(project.settings.data_dir)
+    for name in ("orders", "invoices"):
+        await _create(project, name)
     await asyncio.gather(
         _send_in_portions(project, "orders", tuple(orders())), _send_in_portions(project, "invoices", tuple(invoices()))
     )
 
 
-async def _send_in_portions(project: Project, source: str, records: Sequence[Outgoing]) -> None:
-    config = project.sources[source]
-    context = SourceContext(
-        project=project.name, name=source, settings=config.settings, data_dir=project.settings.data_dir
-    )
-    assert config.type.open_destination is not None
-    destination = config.type.open_destination(context)
+async def _create(project: Project, name: str) -> None:
+    source = project.sources[name]
+    operations = operations_of(source.type, context_of(project, source))
+    try:
+        await operations.create()
+    finally:
+        await operations.close()
+
+
+async def _send_in_portions(project: Project, name: str, records: Sequence[Outgoing]) -> None:
+    source = project.sources[name]
+    destination = destination_of(source.type, context_of(project, source))
     rest = iter(records)
     try:
         await destination.open()

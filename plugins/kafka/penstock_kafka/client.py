@@ -1,0 +1,141 @@
+"""The one door to confluent-kafka: its names as we use them, and a log that stays quiet.
+
+The client's own types are partly missing or too wide; whoever imports from here is spared that.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from confluent_kafka import (
+    OFFSET_END,
+    TIMESTAMP_LOG_APPEND_TIME,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+    admin,
+)
+from confluent_kafka.admin import ConfigResource, NewTopic  # type: ignore[attr-defined] # not exported by its types
+
+__all__ = [
+    "OFFSET_END",
+    "TIMESTAMP_LOG_APPEND_TIME",
+    "TIMESTAMP_NOT_AVAILABLE",
+    "Admin",
+    "Answer",
+    "Consumer",
+    "ErrorCallback",
+    "KafkaError",
+    "KafkaException",
+    "Producer",
+    "Received",
+    "TopicPartition",
+    "consume",
+    "error_of",
+    "may",
+    "new_admin",
+    "new_consumer",
+    "new_producer",
+]
+
+_LOG = logging.getLogger("penstock_kafka.librdkafka")
+
+ErrorCallback = Callable[[KafkaError], None]
+
+
+class Answer(Protocol):
+    """A future of the client's: what was asked for, or the exception, by a deadline."""
+
+    def result(self, timeout: float | None = None) -> Any: ...
+
+
+class Received(Protocol):
+    """A message as a consumer gives it: a record, or an `error` that says of a partition what came instead."""
+
+    def error(self) -> KafkaError | None: ...
+    def partition(self) -> int: ...
+    def offset(self) -> int: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
+    def timestamp(self) -> tuple[int, int]: ...
+    def headers(self) -> list[tuple[str, bytes | None]] | None: ...
+
+
+class _QuietLogger:
+    """Takes what librdkafka would write to the terminal, where it would only frighten: errors reach us by callbacks."""
+
+    def log(self, _level: int, message: str, *arguments: object) -> None:
+        _LOG.debug(message, *arguments)
+
+
+_QUIET = cast("logging.Logger", _QuietLogger())
+
+
+def new_consumer(config: dict[str, Any]) -> Consumer:
+    """Make a consumer. Nothing is written to stderr."""
+    return Consumer(config, logger=_QUIET)
+
+
+def consume(consumer: Consumer, records_max: int, timeout_s: float) -> list[Received]:
+    """Take what has arrived; wait for `records_max` of it, at most so long."""
+    return cast("list[Received]", consumer.consume(records_max, timeout_s))
+
+
+def new_producer(config: dict[str, Any]) -> Producer:
+    """Make a producer. Nothing is written to stderr."""
+    return Producer(config, logger=_QUIET)
+
+
+def new_admin(config: dict[str, Any]) -> "Admin":
+    """Make an administration client. Nothing is written to stderr."""
+    return Admin(config)
+
+
+class Admin:
+    """The few administrative questions we have, each answered by a future of the client's own."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        """Take librdkafka's configuration. Connecting begins at once, in the background."""
+        self._client = admin.AdminClient(config, logger=_QUIET)
+
+    def serve(self) -> None:
+        """Run the callbacks that are due."""
+        self._client.poll(0)
+
+    def describe_topic(self, topic: str, *, timeout_s: float) -> Answer:
+        """Ask for a topic, its partitions and what we may do with it. Never creates it."""
+        answers = self._client.describe_topics(
+            TopicCollection([topic]), include_authorized_operations=True, request_timeout=timeout_s
+        )
+        return cast("Answer", answers[topic])
+
+    def describe_group(self, group: str, *, timeout_s: float) -> Answer:
+        """Ask for a consumer group and what we may do with it."""
+        answers = self._client.describe_consumer_groups(
+            [group], include_authorized_operations=True, request_timeout=timeout_s
+        )
+        return cast("Answer", answers[group])
+
+    def describe_broker(self, broker: int, *, timeout_s: float) -> Answer:
+        """Ask for a broker's configuration: a map of names to entries with a `value`."""
+        resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
+        return cast("Answer", self._client.describe_configs([resource], request_timeout=timeout_s)[resource])
+
+    def create_topic(self, topic: str, *, partitions: int, replication: int, timeout_s: float) -> Answer:
+        """Make a topic; -1 leaves a number to the broker."""
+        new = NewTopic(topic, num_partitions=partitions, replication_factor=replication)
+        return cast("Answer", self._client.create_topics([new], request_timeout=timeout_s)[topic])
+
+
+def may(operations: Any, name: str) -> bool:
+    """Tell whether an answer's authorized operations hold one; an old broker that gives none is taken to allow it."""
+    return operations is None or any(operation.name == name for operation in operations)
+
+
+def error_of(raised: KafkaException) -> KafkaError:
+    """Get the error inside an exception of the client's."""
+    return cast("KafkaError", raised.args[0])

@@ -1,0 +1,112 @@
+"""Writing to a topic: every record stored by all replicas in sync before the call returns."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from penstock.api import Blocking, Outgoing, RecordRefused, SourceContext, SourceUnavailable
+from penstock_kafka.client import KafkaError, KafkaException, Producer, error_of, new_producer
+from penstock_kafka.codes import REFUSED, TOO_LARGE
+from penstock_kafka.config import sending_config
+from penstock_kafka.connection import Connection, place_of
+from penstock_kafka.errors import reason_of, source_error
+
+_ANSWERED_S = 45.0
+
+Outcome = RecordRefused | None
+
+
+class KafkaDestination:
+    """A `Destination` over one topic."""
+
+    def __init__(self, context: SourceContext) -> None:
+        """Take the source; nothing is connected to before `open`."""
+        self._settings = context.settings
+        self._topic: str = context.settings["Topic"]
+        self._place = place_of(context.settings)
+        self._thread = Blocking(f"kafka {self._topic} sender")
+        self._producer: Producer | None = None
+
+    async def open(self) -> None:
+        await self._thread.call(lambda: Connection(self._settings).check(write=True))
+
+    async def close(self) -> None:
+        await self._thread.close()
+        self._producer = None
+
+    async def send(self, records: Sequence[Outgoing]) -> Sequence[RecordRefused | None]:
+        return await self._thread.call(self._send, list(records))
+
+    def _send(self, records: list[Outgoing]) -> list[Outcome]:
+        outcomes = [_unfit(record, self._place) for record in records]
+        errors: dict[int, KafkaError | None] = {}
+        producer = self._the_producer()
+        try:
+            for index, record in enumerate(records):
+                if outcomes[index] is None:
+                    self._produce(producer, index, record, errors)
+            self._await(producer, sum(outcome is None for outcome in outcomes), errors)
+        except KafkaException as raised:
+            raise self._failed(error_of(raised)) from None
+        for index, error in errors.items():
+            if error is not None and error.code() in REFUSED:
+                outcomes[index] = RecordRefused(
+                    f"{self._place}: {reason_of(error)}", too_large=error.code() in TOO_LARGE
+                )
+            elif error is not None:
+                raise self._failed(error)
+        return outcomes
+
+    def _produce(self, producer: Producer, index: int, record: Outgoing, errors: dict[int, KafkaError | None]) -> None:
+        def delivered(error: KafkaError | None, _message: object) -> None:
+            errors[index] = error
+
+        deadline_s = time.monotonic() + _ANSWERED_S
+        fields: dict[str, Any] = {"value": record.value, "key": record.key, "on_delivery": delivered}
+        if record.headers:
+            fields["headers"] = list(record.headers)
+        while True:
+            try:
+                producer.produce(self._topic, **fields)
+            except BufferError:
+                if time.monotonic() > deadline_s:
+                    raise SourceUnavailable(f"{self._place}: the brokers take nothing more") from None
+                producer.poll(0.1)
+            except KafkaException as raised:
+                if error_of(raised).code() not in REFUSED:
+                    raise
+                errors[index] = error_of(raised)
+                return
+            else:
+                return
+
+    def _await(self, producer: Producer, count: int, errors: dict[int, KafkaError | None]) -> None:
+        producer.flush(_ANSWERED_S)
+        if len(errors) < count:
+            self._producer = None
+            raise SourceUnavailable(f"{self._place}: {count - len(errors)} of {count} records were not acknowledged")
+
+    def _failed(self, error: KafkaError) -> Exception:
+        if error.fatal():
+            self._producer = None  # it will never send again
+        return source_error(error, self._place)
+
+    def _the_producer(self) -> Producer:
+        if self._producer is None:
+            try:
+                self._producer = new_producer(sending_config(self._settings))
+            except KafkaException as raised:
+                raise source_error(raised, self._place) from None
+        return self._producer
+
+
+def _unfit(record: Outgoing, place: str) -> Outcome:
+    for name, given in (
+        ("attributes", record.attributes),
+        ("a group", record.group),
+        ("a deduplication id", record.deduplication_id),
+        ("a delay", record.delay_ms),
+    ):
+        if given:
+            return RecordRefused(f"{place}: a Kafka record can not carry {name}; it has a key and headers")
+    return None

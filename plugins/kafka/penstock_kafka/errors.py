@@ -1,0 +1,32 @@
+"""What librdkafka and the broker say, as the error of ours that fits, in one sentence with the broker's reason."""
+
+import re
+
+from penstock.api import SourceBroken, SourceDenied, SourceError, SourceMissing, SourceUnavailable
+from penstock_kafka.client import KafkaError, KafkaException, error_of
+from penstock_kafka.codes import BROKEN, DENIED, HINTS, MISSING
+
+# "sasl_ssl://k1:9093/bootstrap: what happened (after 3ms in state AUTH_REQ, 4 identical error(s) suppressed)"
+_NOISE = re.compile(r"\s*\((?:after \d+ms in state [^)]*|install ca-certificates package)\)|^(?:\w+://)?\S+/\w+: ")
+
+
+def reason_of(error: KafkaError) -> str:
+    """Give the broker's or librdkafka's own words, without the parts that only its developers need."""
+    return _NOISE.sub("", error.str()).strip()
+
+
+def source_error(error: KafkaError | KafkaException, place: str, *, reason: str = "") -> SourceError:
+    """Make the error that fits. `place` begins its sentence: `topic 'orders' on k1:9092`."""
+    if isinstance(error, KafkaException):
+        error = error_of(error)
+    code = error.code()
+    words = reason or reason_of(error)
+    hint = HINTS.get(code)
+    text = f"{place}: {hint} ({words})" if hint else f"{place}: {words}"
+    if code in DENIED:
+        return SourceDenied(text)
+    if code in MISSING:
+        return SourceMissing(text)
+    if code in BROKEN:
+        return SourceBroken(text)
+    return SourceUnavailable(text)

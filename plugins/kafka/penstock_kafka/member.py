@@ -1,0 +1,426 @@
+"""A mapping's member of its consumer group, on a thread of its own that never stops polling.
+
+The client admits one thread at a time, so everything that is asked of it is asked here: between two polls, or from
+within the callback that waits for a revoked partition to be released. The loop hears of what happens by `tell`, and
+of records by the buffers.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from penstock.api import (
+    AssignedShard,
+    Checkpoint,
+    ShardsLost,
+    ShardsRevoked,
+    SourceBroken,
+    SourceError,
+    SourceUnavailable,
+)
+from penstock_kafka.buffers import Buffers
+from penstock_kafka.client import (
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Received,
+    TopicPartition,
+    consume,
+    error_of,
+    new_consumer,
+)
+from penstock_kafka.codes import (
+    ALL_BROKERS_DOWN,
+    DENIED,
+    MAX_POLL_EXCEEDED,
+    PARTITION_EOF,
+    TRIMMED,
+    UNREACHED,
+    WRONG_STATE,
+)
+from penstock_kafka.commits import Commits, Pending, refusal
+from penstock_kafka.decode import split
+from penstock_kafka.desk import Desk
+from penstock_kafka.errors import reason_of, source_error
+from penstock_kafka.notes import Committed, encode, partitions_known, read_committed
+
+T = TypeVar("T")
+
+LIST_RECORDS_MAX = 1000
+ASK_TIMEOUT_S = 5.0
+AGAIN_S = 0.5
+HOLD_S = 1.0
+"""How long a full buffer only holds back reading, before partitions are paused: a pause throws away what librdkafka
+has fetched of them."""
+CONFIRM_S = 3.0
+"""How long commits wait after this process stood still for longer than a session: by then the group has answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberSettings:
+    """What a member needs to know. `place` begins the sentence of an error."""
+
+    topic: str
+    place: str
+    config: dict[str, Any]
+    grace_ms: int
+    session_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """Shards that are ours, and by partition the number of the assignment that made them so."""
+
+    shards: tuple[AssignedShard, ...]
+    epochs: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The brokers can not be reached, or refuse us, for now; the client goes on trying."""
+
+    error: SourceError
+
+
+Event = Assigned | ShardsRevoked | ShardsLost | Trouble | BaseException
+
+
+class GroupMember:
+    """The consumer and its thread. `tell` is called on the loop; when it is an exception, that is the last word."""
+
+    def __init__(self, settings: MemberSettings, buffers: Buffers, *, tell: Callable[[Event], None]) -> None:
+        """Make a member; `start` lets it join."""
+        self._settings = settings
+        self._topic = settings.topic
+        self._buffers = buffers
+        self._tell_loop = tell
+        self._desk = Desk(settings.place, wake=buffers.wake)
+        self._stopping = False
+        self._finished = self._desk.future()
+        self._thread = threading.Thread(target=self._run, name=f"kafka {settings.topic}", daemon=True)
+        self._commits = Commits(settings.topic, settings.place, self._desk.settle)
+        # All below belongs to the thread.
+        self._numbers = itertools.count(1)
+        self._epochs: dict[int, int] = {}
+        self._unannounced: set[int] = set()
+        self._announce_at_s = 0.0
+        self._trimmed: dict[int, float] = {}
+        self._revoking: set[int] = set()
+        self._released: set[int] = set()
+        self._known_partitions = 0
+        self._full_since_s: float | None = None
+        self._active_s = time.monotonic()
+        self._seen_s = _clock_s()
+        self._doubt_until_s = 0.0
+        self._reason = ""
+        self._fatal: SourceError | None = None
+
+    def start(self) -> None:
+        """Join the group."""
+        self._thread.start()
+
+    async def stop(self, timeout_s: float = 10.0) -> None:
+        """Let go of everything and end the thread. A broker that does not answer is not waited for longer."""
+        self._stopping = True
+        self._buffers.wake()
+        if self._thread.ident is not None:
+            await asyncio.wait([self._finished], timeout=timeout_s)
+
+    async def call(self, ask: Callable[[Consumer], T]) -> T:
+        """Ask the client something, on its thread. Raises the SourceError that fits what the client raised."""
+        return await self._desk.call(ask)
+
+    async def commit(self, partition: int, epoch: int, checkpoint: Checkpoint) -> None:
+        """Commit for an assignment. Raises CommitRefused when that is over."""
+        future = self._desk.future()
+
+        def serve(consumer: Consumer | None) -> None:
+            if consumer is None:
+                self._desk.settle(future, self._desk.ended())
+            elif self._epochs.get(partition) != epoch:
+                self._desk.settle(future, refusal(self._topic, partition))
+            else:
+                metadata = encode(checkpoint.note, partitions_known=self._known_partitions)
+                self._commits.add(Pending(partition, checkpoint.position + 1, metadata, future, time.monotonic()))
+
+        self._desk.ask(serve)
+        await future
+
+    def release(self, partitions: Collection[int]) -> None:
+        """Hear that nobody works on these any more."""
+
+        def serve(consumer: Consumer | None) -> None:
+            self._released.update(partitions)
+            for partition in partitions:
+                if consumer is not None and partition in self._epochs and partition not in self._revoking:
+                    self._buffers.add(partition)
+                    consumer.pause([TopicPartition(self._topic, partition)])
+
+        with contextlib.suppress(SourceUnavailable):  # a thread that has ended holds nothing
+            self._desk.ask(serve)
+
+    # The thread.
+
+    def _run(self) -> None:
+        consumer: Consumer | None = None
+        try:
+            consumer = self._join()
+            while not self._stopping:
+                self._turn(consumer)
+        except KafkaException as raised:
+            self._tell(source_error(raised, self._settings.place))
+        except Exception as error:  # noqa: BLE001 - the loop raises it where the engine sees it
+            self._tell(error)
+        finally:
+            self._finish(consumer)
+
+    def _join(self) -> Consumer:
+        callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit}
+        consumer = new_consumer(self._settings.config | callbacks)
+        consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        return consumer
+
+    def _finish(self, consumer: Consumer | None) -> None:
+        self._stopping = True
+        self._desk.close()
+        if consumer is not None:
+            with contextlib.suppress(KafkaException, RuntimeError):  # what is broken can not be closed better
+                consumer.close()
+        self._desk.answer_rest()
+        self._commits.end(self._desk.ended())
+        self._desk.settle(self._finished)
+
+    def _turn(self, consumer: Consumer) -> None:
+        now_s = time.monotonic()
+        self._watch_the_clock()
+        if self._desk.serve(consumer):
+            self._active_s = now_s
+        if self._commits.busy and _clock_s() >= self._doubt_until_s:
+            self._commits.serve(consumer, now_s)
+        if moves := self._buffers.moves():
+            self._follow(consumer, moves)
+        if self._trimmed:
+            self._mend(consumer, now_s)
+        if self._unannounced and now_s >= self._announce_at_s:
+            self._announce(consumer, now_s)
+        if self._is_held(consumer, now_s):
+            return
+        messages = consume(consumer, LIST_RECORDS_MAX, 0) or consume(consumer, 1, self._poll_s(now_s))
+        if messages:
+            self._take_in(consumer, messages)
+        if self._fatal is not None:
+            raise self._fatal
+
+    def _poll_s(self, now_s: float) -> float:
+        # Nothing wakes a poll but Kafka, so what the loop asks for waits this long: briefly while there is work, and an
+        # idle mapping costs next to nothing.
+        quiet_s = now_s - self._active_s
+        if quiet_s < 2 or self._unannounced or self._trimmed or self._commits.busy:
+            return 0.01
+        return 0.05 if quiet_s < 60 else 0.25
+
+    def _take_in(self, consumer: Consumer, messages: list[Received]) -> None:
+        self._active_s = time.monotonic()
+        runs, others = split(messages)
+        for partition, records, bytes_count in runs:
+            _, high = consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+            self._buffers.put(partition, records, bytes_count, high)
+        for message in others:
+            self._hear(message)
+
+    def _hear(self, message: Received) -> None:
+        error, partition = message.error(), message.partition()
+        if error is None or error.code() == PARTITION_EOF:
+            self._buffers.end(partition, message.offset())
+        elif error.code() in TRIMMED:
+            if self._buffers.next_offset(partition) is not None:
+                self._trimmed[partition] = 0.0
+        elif error.code() == MAX_POLL_EXCEEDED:
+            pass  # the partitions are lost, and that is told of its own
+        else:
+            found = source_error(error, self._settings.place)
+            if not found.is_retryable:
+                raise found
+            self._tell(Trouble(found))
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() in DENIED:
+            self._tell(Trouble(source_error(error, self._settings.place)))
+        elif error.code() == ALL_BROKERS_DOWN:
+            self._tell(Trouble(SourceUnavailable(f"{self._settings.place}: no broker answers ({self._reason})")))
+        elif error.code() in UNREACHED:
+            self._reason = reason_of(error)
+        elif error.fatal():
+            self._fatal = source_error(error, self._settings.place)
+
+    def _is_held(self, consumer: Consumer, now_s: float) -> bool:
+        if offsets := self._buffers.resume():
+            for partition, offset in offsets.items():
+                self._go(consumer, partition, offset)
+        if not self._buffers.overfull():
+            self._full_since_s = None
+            return False
+        if self._full_since_s is None:
+            self._full_since_s = now_s
+        if now_s - self._full_since_s < HOLD_S:
+            self._buffers.wait(0.05)
+            return True
+        self._full_since_s = None
+        if heavy := self._buffers.pause():
+            consumer.pause([TopicPartition(self._topic, partition) for partition in heavy])
+        return False
+
+    def _follow(self, consumer: Consumer, moves: dict[int, int]) -> None:
+        self._active_s = time.monotonic()
+        for partition, offset in moves.items():
+            self._go(consumer, partition, offset)
+            self._buffers.moved(partition, offset)
+
+    def _go(self, consumer: Consumer, partition: int, offset: int) -> None:
+        place = TopicPartition(self._topic, partition, offset)
+        # Resumed first: a seek wakes the fetcher at once, a resume after it leaves it asleep for up to a second.
+        consumer.resume([place])
+        try:
+            consumer.seek(place)
+        except KafkaException as raised:
+            if error_of(raised).code() != WRONG_STATE:
+                raise
+            # Not started yet, or ended by an offset that is not there: begin it anew.
+            consumer.incremental_unassign([place])
+            consumer.incremental_assign([place])
+
+    def _mend(self, consumer: Consumer, now_s: float) -> None:
+        for partition, at_s in list(self._trimmed.items()):
+            offset = self._buffers.next_offset(partition)
+            if offset is None:
+                del self._trimmed[partition]
+            elif now_s >= at_s:
+                try:
+                    low, high = consumer.get_watermark_offsets(
+                        TopicPartition(self._topic, partition), timeout=ASK_TIMEOUT_S
+                    )
+                except KafkaException:
+                    self._trimmed[partition] = now_s + AGAIN_S
+                    continue
+                del self._trimmed[partition]
+                self._go_on(consumer, partition, offset, low, high)
+
+    def _go_on(self, consumer: Consumer, partition: int, offset: int, low: int, high: int) -> None:
+        if offset > high:
+            raise SourceBroken(
+                f"{self._settings.place}: shard '{self._topic}-{partition}' ends at offset {high}, before the position "
+                f"{offset} that was reached; it was truncated or made anew. Move the position, or delete the group's "
+                f"offsets"
+            )
+        if offset < low:
+            self._buffers.skip(partition, low)
+        self._go(consumer, partition, max(offset, low))
+
+    # What the group decides; called from within a poll.
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._active_s = time.monotonic()
+        if not partitions:
+            return
+        for part in partitions:
+            self._epochs[part.partition] = next(self._numbers)
+            self._released.discard(part.partition)
+            self._unannounced.add(part.partition)
+            self._buffers.add(part.partition)
+        self._announce_at_s = 0.0
+        # Where to read is the engine's to say; until then they stand still.
+        consumer.incremental_assign([TopicPartition(self._topic, part.partition, OFFSET_END) for part in partitions])
+        consumer.pause(partitions)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._active_s = time.monotonic()
+        numbers = [part.partition for part in partitions]
+        self._buffers.remove(numbers)
+        known = [number for number in numbers if number not in self._unannounced]
+        if known and not self._stopping:
+            self._revoking.update(known)
+            self._tell(ShardsRevoked(tuple(map(self._shard, known)), self._settings.grace_ms))
+            self._wait_for_release(consumer, set(known))
+        self._forget(numbers)
+        if partitions:
+            consumer.incremental_unassign(partitions)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        numbers = [part.partition for part in partitions]
+        known = [number for number in numbers if number not in self._unannounced]
+        self._forget(numbers)
+        self._buffers.remove(numbers)
+        if known:
+            self._tell(ShardsLost(tuple(map(self._shard, known))))
+        if partitions:
+            consumer.incremental_unassign(partitions)
+
+    def _wait_for_release(self, consumer: Consumer, known: set[int]) -> None:
+        deadline_s = time.monotonic() + self._settings.grace_ms / 1000 + 1
+        while not self._stopping:
+            self._watch_the_clock()
+            self._desk.serve(consumer)
+            if _clock_s() >= self._doubt_until_s:
+                self._commits.serve_in_foreground(consumer, time.monotonic())
+            if known <= self._released or time.monotonic() > deadline_s:
+                return
+            self._buffers.wait(0.05)
+
+    def _forget(self, partitions: list[int]) -> None:
+        for partition in partitions:
+            self._epochs.pop(partition, None)
+            self._unannounced.discard(partition)
+            self._released.discard(partition)
+            self._revoking.discard(partition)
+            self._trimmed.pop(partition, None)
+        self._commits.refuse(partitions)
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        self._commits.answered(error, partitions, time.monotonic())
+
+    # Telling the engine of a new shard takes its committed position, and those of its neighbours.
+
+    def _announce(self, consumer: Consumer, now_s: float) -> None:
+        try:
+            committed, count = read_committed(
+                consumer, self._topic, place=self._settings.place, timeout_s=ASK_TIMEOUT_S
+            )
+        except KafkaException as raised:
+            found = source_error(raised, self._settings.place)
+            if not found.is_retryable:
+                raise found from None
+            self._announce_at_s = now_s + AGAIN_S
+            return
+        self._known_partitions = partitions_known(count, committed)
+        shards = tuple(self._assigned(number, committed.get(number)) for number in sorted(self._unannounced))
+        self._tell(Assigned(shards, {number: self._epochs[number] for number in self._unannounced}))
+        self._unannounced.clear()
+
+    def _assigned(self, number: int, committed: Committed | None) -> AssignedShard:
+        if committed is None:
+            return AssignedShard(self._shard(number), None, appeared_later=number >= self._known_partitions)
+        return AssignedShard(self._shard(number), Checkpoint(committed.position, committed.note))
+
+    def _shard(self, number: int) -> str:
+        return f"{self._topic}-{number}"
+
+    def _watch_the_clock(self) -> None:
+        now_s = _clock_s()
+        if now_s - self._seen_s > self._settings.session_ms / 1000:
+            # This process stood still, and the group may have given its partitions away: it says so within moments.
+            self._doubt_until_s = now_s + CONFIRM_S
+        self._seen_s = now_s
+
+    def _tell(self, event: Event) -> None:
+        self._desk.on_loop(self._tell_loop, event)
+
+
+def _clock_s() -> float:
+    # Goes on while the machine sleeps, where that can be had.
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

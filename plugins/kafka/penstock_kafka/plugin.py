@@ -1,0 +1,126 @@
+"""What the entry point names: the plugin's API version and the source type that it registers."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from penstock.api import (
+    Destination,
+    MappingContext,
+    SettingsError,
+    SourceContext,
+    SourceOperations,
+    SourceType,
+    StreamSource,
+    hookimpl,
+)
+from penstock_kafka.config import Budget, bootstrap_servers, max_poll_interval_ms, member_config
+from penstock_kafka.connection import place_of
+from penstock_kafka.destination import KafkaDestination
+from penstock_kafka.member import MemberSettings
+from penstock_kafka.operations import KafkaOperations
+from penstock_kafka.reader import CAPABILITIES, KafkaReader, ReaderSettings
+from penstock_kafka.settings import (
+    CONNECTION_SETTINGS,
+    MAPPING_SETTINGS,
+    REVOCATION_GRACE_S,
+    SESSION_TIMEOUT_S,
+    SOURCE_SETTINGS,
+    check_settings,
+    group_id,
+)
+
+PENSTOCK_API_VERSION = 1
+
+_INSTANCE_ID = re.compile(r"[a-zA-Z0-9._\-]{1,200}")
+
+
+@hookimpl
+def register_sources(register: Callable[[SourceType], None]) -> None:
+    """Register the type `kafka`."""
+    register(
+        SourceType(
+            name="kafka",
+            kind="stream",
+            doc="a topic of Apache Kafka; each partition is a shard",
+            capabilities=CAPABILITIES,
+            settings=SOURCE_SETTINGS,
+            event_formats=("kafka", "kinesis"),
+            connection_settings=CONNECTION_SETTINGS,
+            mapping_settings=MAPPING_SETTINGS,
+            check_settings=check_settings,
+            open_stream=open_stream,
+            open_destination=open_destination,
+            operate=operate,
+            describe=describe,
+        )
+    )
+
+
+def open_stream(source: SourceContext, mapping: MappingContext) -> StreamSource:
+    """Make a mapping's reader. Raises SettingsError for a group's name or a grace that can not be."""
+    settings, chosen = source.settings, mapping.settings
+    group = group_id(source.project, mapping.mapping, chosen)
+    session_ms = _milliseconds(chosen, "SessionTimeoutSeconds", SESSION_TIMEOUT_S)
+    budget = Budget.of(mapping.buffer_bytes_max)
+    config = member_config(
+        settings,
+        group=group,
+        instance=instance_id(mapping.node, mapping.uuid),
+        protocol=chosen.get("GroupProtocol") or "classic",
+        session_timeout_ms=session_ms,
+        budget=budget,
+    )
+    member = MemberSettings(
+        topic=settings["Topic"],
+        place=place_of(settings),
+        config=config,
+        grace_ms=_grace_ms(settings, chosen),
+        session_ms=session_ms,
+    )
+    return KafkaReader(
+        ReaderSettings(source=dict(settings), group=group, member=member, records_bytes_max=budget.records_bytes)
+    )
+
+
+def open_destination(source: SourceContext) -> Destination:
+    """Make a writer of a topic."""
+    return KafkaDestination(source)
+
+
+def operate(source: SourceContext) -> SourceOperations:
+    """Make what an operator needs of a topic."""
+    return KafkaOperations(source)
+
+
+def describe(settings: Mapping[str, Any]) -> Mapping[str, str]:
+    """Tell what an event says of where its records come from."""
+    return {"topic": settings["Topic"], "bootstrapServers": bootstrap_servers(settings)}
+
+
+def instance_id(node: str, uuid: str) -> str:
+    """Name a mapping's static member on a node: the same after a restart, so that its partitions wait for it."""
+    name = f"penstock.{node}.{uuid}"
+    if _INSTANCE_ID.fullmatch(name):
+        return name
+    return f"penstock.{hashlib.sha256(name.encode()).hexdigest()}"
+
+
+def _grace_ms(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> int:
+    most_ms = max_poll_interval_ms(settings) // 3
+    given = chosen.get("RevocationGraceSeconds")
+    if given is None:
+        return min(REVOCATION_GRACE_S * 1000, most_ms)
+    if given * 1000 > most_ms:
+        raise SettingsError(
+            "RevocationGraceSeconds",
+            f"is {given:g}",
+            allowed=f"at most {most_ms / 1000:g}, a third of max.poll.interval.ms, is allowed",
+        )
+    return int(given * 1000)
+
+
+def _milliseconds(settings: Mapping[str, Any], name: str, default_s: int) -> int:
+    given = settings.get(name)
+    return int((default_s if given is None else given) * 1000)

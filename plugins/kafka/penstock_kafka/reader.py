@@ -1,0 +1,214 @@
+"""One mapping's reader of one topic: the loop's side. Partitions are the shards, and every position is the engine's.
+
+The group decides which partitions are ours and the member's thread reads them; here is only what the engine asks for.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.api import (
+    Assignment,
+    Backlog,
+    Blocking,
+    Checkpoint,
+    Fetched,
+    ShardsAssigned,
+    ShardsLost,
+    SourceBroken,
+    SourceError,
+    SourceMissing,
+    Start,
+    StreamCapabilities,
+    Want,
+)
+from penstock_kafka.buffers import Buffers
+from penstock_kafka.client import Consumer, KafkaException, TopicPartition
+from penstock_kafka.commits import refusal
+from penstock_kafka.connection import Connection
+from penstock_kafka.member import ASK_TIMEOUT_S, Assigned, Event, GroupMember, MemberSettings, Trouble
+
+CAPABILITIES = StreamCapabilities(seekable_by_time=True, balanced=True, leased=False, keyed=True)
+
+_PROBE_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderSettings:
+    """A reader's source settings, its group, and its member's settings."""
+
+    source: dict[str, Any]
+    group: str
+    member: MemberSettings
+    records_bytes_max: int
+
+
+class KafkaReader:
+    """A `StreamSource` over a member of a consumer group."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, settings: ReaderSettings) -> None:
+        """Take the settings; nothing is connected to before `open`."""
+        self._settings = settings
+        self._topic = settings.member.topic
+        self._member: GroupMember | None = None
+        self._buffers = Buffers(settings.records_bytes_max, arrived=self._arrived)
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._epochs: dict[int, int] = {}
+        self._trouble: SourceError | None = None
+        self._failure: BaseException | None = None
+        self._waiting: asyncio.Future[None] | None = None
+
+    async def open(self) -> None:
+        thread = Blocking(f"kafka {self._topic} check")
+        try:
+            await thread.call(self._look)
+        finally:
+            await thread.close()
+        self._loop = asyncio.get_running_loop()
+        self._member = GroupMember(self._settings.member, self._buffers, tell=self._hear)
+        self._member.start()
+
+    async def close(self) -> None:
+        if self._member is not None:
+            await self._member.stop()
+
+    async def assignments(self) -> AsyncIterator[Assignment]:
+        while True:
+            event = await self._events.get()
+            if isinstance(event, Assigned):
+                self._epochs.update(event.epochs)
+                yield ShardsAssigned(event.shards)
+            elif isinstance(event, BaseException):
+                raise event
+            elif not isinstance(event, Trouble):
+                if isinstance(event, ShardsLost):
+                    self._forget(event.shards)
+                yield event
+
+    async def resolve(self, shard: str, start: Start) -> int:
+        part = TopicPartition(self._topic, self._partition(shard))
+
+        def ask(consumer: Consumer) -> int:
+            low, high = consumer.get_watermark_offsets(part, timeout=ASK_TIMEOUT_S)
+            if start.position == "TRIM_HORIZON":
+                return low - 1
+            if start.position == "LATEST":
+                return high - 1
+            part.offset = start.timestamp_ms or 0
+            found = consumer.offsets_for_times([part], timeout=ASK_TIMEOUT_S)[0]
+            if found.error is not None:
+                raise KafkaException(found.error)
+            return (found.offset if found.offset >= 0 else high) - 1
+
+        return await self._the_member().call(ask)
+
+    async def fetch(self, wants: Sequence[Want], *, wait_ms: int) -> Sequence[Fetched]:
+        numbered = [(self._partition(want.shard), want) for want in wants]
+        deadline_s = asyncio.get_running_loop().time() + wait_ms / 1000
+        while True:
+            found = self._buffers.take(numbered)
+            if found:
+                return found
+            if self._failure is not None:
+                raise self._failure
+            if self._trouble is not None:
+                await self._see_whether_it_is_over()
+            if not await self._wait(deadline_s):
+                return ()
+
+    async def commit(self, shard: str, checkpoint: Checkpoint) -> None:
+        partition = self._partition(shard)
+        epoch = self._epochs.get(partition)
+        if epoch is None:
+            raise refusal(self._topic, partition)
+        await self._the_member().commit(partition, epoch, checkpoint)
+
+    async def release(self, shards: Sequence[str]) -> None:
+        self._forget(shards)
+        self._the_member().release([self._partition(shard) for shard in shards])
+
+    async def backlog(self, shard: str, after: int) -> Backlog:
+        partition = self._partition(shard)
+
+        def ask(consumer: Consumer) -> tuple[int, int]:
+            answer: tuple[int, int] = consumer.get_watermark_offsets(
+                TopicPartition(self._topic, partition), timeout=ASK_TIMEOUT_S
+            )
+            return answer
+
+        low, high = await self._the_member().call(ask)
+        # Asked for afterwards, so that what was seen to hold no records meanwhile is not counted.
+        beyond = max(self._buffers.beyond(partition, after), low - 1)
+        return Backlog(max(0, high - 1 - beyond))
+
+    def _look(self) -> None:
+        Connection(self._settings.source).check(read=True, group=self._settings.group)
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Trouble):
+            self._trouble = event.error
+        else:
+            if isinstance(event, BaseException):
+                self._failure = event
+            self._events.put_nowait(event)
+        self._wake()
+
+    def _forget(self, shards: Sequence[str]) -> None:
+        for shard in shards:
+            self._epochs.pop(self._partition(shard), None)
+
+    async def _see_whether_it_is_over(self) -> None:
+        trouble = self._trouble
+
+        def ask(consumer: Consumer) -> None:
+            consumer.list_topics(self._topic, timeout=_PROBE_TIMEOUT_S)
+
+        try:
+            await self._the_member().call(ask)
+        except SourceMissing:
+            raise
+        except SourceError as error:
+            # What was told first says why; that asking took too long does not.
+            raise trouble or error from None
+        if self._trouble is trouble:
+            self._trouble = None
+
+    async def _wait(self, deadline_s: float) -> bool:
+        loop = asyncio.get_running_loop()
+        left_s = deadline_s - loop.time()
+        if left_s <= 0:
+            self._buffers.stop_waiting()
+            return False
+        self._waiting = waiting = loop.create_future()
+        timer = loop.call_at(deadline_s, self._wake)
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+            self._waiting = None
+        return True
+
+    def _arrived(self) -> None:
+        # On the member's thread, holding the buffers' lock.
+        try:
+            self._loop.call_soon_threadsafe(self._wake)
+        except RuntimeError:
+            return  # the loop is closed: nobody waits
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def _the_member(self) -> GroupMember:
+        if self._member is None:
+            raise SourceBroken(f"{self._settings.member.place}: the reader was not opened")
+        return self._member
+
+    def _partition(self, shard: str) -> int:
+        topic, _, number = shard.rpartition("-")
+        if topic != self._topic or not number.isdigit():
+            raise SourceBroken(f"{self._settings.member.place}: there is no shard {shard!r}")
+        return int(number)

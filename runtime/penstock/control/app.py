@@ -1,0 +1,102 @@
+"""The node's HTTP endpoint: its health and its status, and who may ask for them.
+
+The API in AWS Lambda's shape will stand on the same server.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from penstock.shell.status import NodeStatus
+
+LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
+
+
+class Inspectable(Protocol):
+    """What the endpoint asks of a node."""
+
+    @property
+    def is_ready(self) -> bool: ...
+
+    def status(self) -> NodeStatus: ...
+
+
+def make_app(node: Inspectable, *, loopback_only: bool) -> ASGIApp:
+    """Make the application. `loopback_only`: it listens on loopback, so nobody else's name may be asked for.
+
+    Beyond loopback it shows the node's health alone.
+    """
+
+    async def live(_: Request) -> Response:
+        return _json({"status": "live"})
+
+    async def ready(_: Request) -> Response:
+        is_ready = node.is_ready
+        return _json({"status": "ready" if is_ready else "not ready"}, code=200 if is_ready else 503)
+
+    async def status(_: Request) -> Response:
+        if not loopback_only:
+            return _json({"message": "the status is shown to programs of the node's own machine only"}, code=403)
+        return _json(node.status())
+
+    app: ASGIApp = Starlette(
+        routes=[
+            Route("/penstock/v1/health/live", live),
+            Route("/penstock/v1/health/ready", ready),
+            Route("/penstock/v1/status", status),
+        ],
+        exception_handlers={404: _refusal(404, "there is nothing at this path"), 405: _refusal(405, "use GET")},
+    )
+    return LoopbackGuard(app) if loopback_only else app
+
+
+class LoopbackGuard:
+    """Refuses what a web page in the user's browser could send: a foreign `Host` (a rebound name), or an `Origin`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Take the application that it stands before."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it with 403."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            if "origin" in headers or not is_loopback_host(headers.get("host", "")):
+                message = "this endpoint answers local programs only, not web pages or other names of this machine"
+                await _json({"message": message}, code=403)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def is_loopback_host(host: str) -> bool:
+    """Tell whether a `Host` header, with or without a port, names this machine's loopback."""
+    name = host.strip().lower()
+    if name.startswith("["):
+        name = name[1:].partition("]")[0]
+    elif name.count(":") == 1:
+        name = name.partition(":")[0]
+    if name in LOOPBACK_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _refusal(code: int, message: str) -> Callable[[Request, Exception], Response]:
+    def refuse(_: Request, __: Exception) -> Response:
+        return _json({"message": message}, code=code)
+
+    return refuse
+
+
+def _json(value: object, *, code: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code=code, media_type="application/json")

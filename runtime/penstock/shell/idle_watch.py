@@ -1,0 +1,115 @@
+"""Looks at a node's mappings, again and again, for `--until-idle`. Asks brokers only while the node itself is quiet."""
+
+import asyncio
+from collections.abc import Sequence
+
+from penstock.api import SourceError
+from penstock.core.views import QueueView, StreamView
+from penstock.shell.composition import Mapping
+from penstock.shell.health import add_counters
+from penstock.shell.idleness import Idleness, MappingObservation, PartObservation, Verdict
+from penstock.shell.machine_driver import clock_ms
+from penstock.shell.stream_mapping import StreamMapping
+
+LOOK_MS = 100
+ASK_MS = 500
+ANSWER_MS = 10_000
+
+
+class IdleWatch:
+    """One per run of a node."""
+
+    def __init__(self, mappings: Sequence[Mapping], idleness: Idleness) -> None:
+        """Take the enabled mappings and who decides."""
+        self._mappings = mappings
+        self._idleness = idleness
+        self._backlogs: dict[tuple[str, str], int] = {}
+        self._activity = -1
+        self._asked_s = 0.0
+
+    async def verdict(self) -> Verdict:
+        """Wait until the node is done, one way or another."""
+        loop = asyncio.get_running_loop()
+        while True:
+            observations = [self._observe(mapping) for mapping in self._mappings]
+            found = self._idleness.observe(observations, clock_ms(loop))
+            if found is not None:
+                return found
+            activity = sum(each.activity for each in observations)
+            if activity != self._activity:
+                self._activity = activity
+                self._backlogs.clear()
+            if all(each.is_quiet for each in observations) and loop.time() >= self._asked_s + ASK_MS / 1000:
+                await self._ask()
+                self._asked_s = loop.time()
+            await asyncio.sleep(LOOK_MS / 1000)
+
+    async def _ask(self) -> None:
+        for mapping in self._mappings:
+            try:
+                async with asyncio.timeout(ANSWER_MS / 1000):
+                    await self._ask_one(mapping)
+            except SourceError as error:
+                mapping.reporting.on_source(error, "ask for the backlog")
+            except TimeoutError:
+                mapping.reporting.log.warning("backlog not told in time", waited_ms=ANSWER_MS)
+
+    async def _ask_one(self, mapping: Mapping) -> None:
+        name = mapping.config.name
+        if isinstance(mapping, StreamMapping):
+            for shard, view in mapping.views().items():
+                self._backlogs.pop((name, shard), None)
+                if view.reached is not None:
+                    backlog = await mapping.backlog(shard, view.reached)
+                    if backlog is not None:
+                        self._backlogs[name, shard] = backlog.count
+        else:
+            self._backlogs.pop((name, ""), None)
+            backlog = await mapping.backlog()
+            if backlog is not None:
+                self._backlogs[name, ""] = backlog.count + backlog.delayed
+
+    def _observe(self, mapping: Mapping) -> MappingObservation:
+        health, name = mapping.health, mapping.config.name
+        counters = health.counted
+        if isinstance(mapping, StreamMapping):
+            views = mapping.views()
+            for view in views.values():
+                counters = add_counters(counters, view.counters)
+            parts = tuple(self._shard(name, shard, view) for shard, view in views.items())
+            is_ready = mapping.is_assigned and all(view.is_anchored for view in views.values())
+        else:
+            queue = mapping.view()
+            counters = add_counters(counters, queue.counters)
+            parts = (self._queue(name, queue),)
+            is_ready = health.phase == "reading"
+        return MappingObservation(
+            name=name,
+            phase=health.phase,
+            is_ready=is_ready,
+            activity=counters.polled + counters.invocations + counters.lost,
+            dropped=counters.dropped,
+            failure=health.failure,
+            trouble=health.trouble,
+            parts=parts,
+        )
+
+    def _shard(self, mapping: str, shard: str, view: StreamView) -> PartObservation:
+        return PartObservation(
+            name=shard,
+            is_idle=view.is_idle,
+            is_held=view.state == "held",
+            backlog=self._backlogs.get((mapping, shard)),
+            attempts=view.attempts_ended,
+            in_flight=view.in_flight.records if view.in_flight else 0,
+            last_error=view.last_error,
+        )
+
+    def _queue(self, mapping: str, view: QueueView) -> PartObservation:
+        return PartObservation(
+            name="",
+            is_idle=view.is_idle,
+            backlog=self._backlogs.get((mapping, "")),
+            in_flight=sum(batch.records for batch in view.in_flight),
+            last_error=view.last_error,
+        )

@@ -1,0 +1,105 @@
+"""A stream mapping in the node: opens its source, follows its shards, and ends when it is told or when it must."""
+
+from collections.abc import Callable
+
+from penstock.api import Backlog, Record, SourceOperations, StreamSource
+from penstock.configuration.project import MappingConfig
+from penstock.core.events.layout import Layout
+from penstock.core.views import StreamView
+from penstock.shell.ending import Ending
+from penstock.shell.health import Health
+from penstock.shell.reporting import Reporting
+from penstock.shell.services import Services
+from penstock.shell.source_loop import keep_open
+from penstock.shell.stream_shards import StreamShards
+
+
+class StreamMapping:
+    """One mapping on a stream. `run` is its one task."""
+
+    def __init__(
+        self,
+        config: MappingConfig,
+        *,
+        open_source: Callable[[], StreamSource],
+        operate: Callable[[], SourceOperations] | None,
+        make_layout: Callable[[str], Layout[Record]],
+        services: Services,
+        reporting: Reporting,
+        health: Health,
+    ) -> None:
+        """Take the configuration, how to make its source and the layout of one shard's events."""
+        assert config.stream is not None
+        self.config = config
+        self.health = health
+        self.reporting = reporting
+        self.has_been_anchored = False
+        self._settings = config.stream
+        self._open_source = open_source
+        self._operate = operate
+        self._make_layout = make_layout
+        self._services = services
+        self._ending: Ending | None = None
+        self._source: StreamSource | None = None
+        self._shards: StreamShards | None = None
+        self._drain_ms: int | None = None
+
+    @property
+    def is_assigned(self) -> bool:
+        """Its source is open and has said which shards are ours."""
+        return self._shards is not None and self._shards.is_assigned
+
+    def views(self) -> dict[str, StreamView]:
+        """Show the machine of every shard."""
+        return self._shards.views() if self._shards is not None else {}
+
+    async def backlog(self, shard: str, after: int) -> Backlog | None:
+        """Ask the broker what lies beyond a position; None while there is no source to ask."""
+        return await self._source.backlog(shard, after) if self._source is not None else None
+
+    async def run(self) -> None:
+        """Read until `drain`; raises what the mapping can not survive."""
+        await keep_open(
+            self._open_source,
+            self._use,
+            operate=self._operate,
+            reporting=self.reporting,
+            jitter=self._services.jitter,
+        )
+
+    def drain(self, grace_ms: int) -> bool:
+        """Begin to let go; False when nothing is open, so that there is nothing to wait for."""
+        self._drain_ms = grace_ms
+        if self._ending is None:
+            return False
+        self._ending.ask()
+        return True
+
+    async def _use(self, source: StreamSource) -> None:
+        ending = self._ending = Ending()
+        shards = self._shards = StreamShards(
+            source,
+            mapping=self.config.name,
+            function=self.config.function.spec.name,
+            settings=self._settings,
+            make_layout=self._make_layout,
+            services=self._services,
+            reporting=self.reporting,
+            health=self.health,
+            on_failure=ending.fail,
+        )
+        self._source = source
+        if self.health.phase == "starting":
+            self.health.phase = "reading"
+        try:
+            await ending.until_asked(_follow(source, shards))
+            await ending.to_its_end(shards.drain(self._drain_ms or 0))
+        finally:
+            self._source = None
+            await shards.close()
+            self._ending = self._shards = None
+
+
+async def _follow(source: StreamSource, shards: StreamShards) -> None:
+    async for assignment in source.assignments():
+        shards.take_in(assignment)

@@ -1,0 +1,175 @@
+"""One shard of a stream mapping: carries out what its machine says, against one opened source."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, assert_never
+
+from penstock.api import AssignedShard, CommitRefused, Record, SourceError, StreamSource
+from penstock.core import commands as do
+from penstock.core import facts
+from penstock.core.events.layout import Layout
+from penstock.core.settings import StreamSettings
+from penstock.core.stream_machine import StreamMachine
+from penstock.core.views import StreamView
+from penstock.shell.fetching import Fetching
+from penstock.shell.machine_driver import MachineDriver
+from penstock.shell.reporting import Reporting
+from penstock.shell.services import Services
+
+
+class StreamShard:
+    """The machine of one shard, from its assignment to its release."""
+
+    def __init__(
+        self,
+        assigned: AssignedShard,
+        *,
+        mapping: str,
+        function: str,
+        settings: StreamSettings,
+        layout: Layout[Record],
+        source: StreamSource,
+        fetching: Fetching,
+        services: Services,
+        reporting: Reporting,
+        on_released: Callable[["StreamShard"], None],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """Take the shard as it was assigned, and who hears of its end. Nothing happens before `begin`."""
+        self.name = assigned.shard
+        self.is_stopping = False
+        self.is_lost = False
+        self.is_closing = False
+        self._source = source
+        self._fetching = fetching
+        self._reporting = reporting
+        self._budget = services.budget
+        self._on_released = on_released
+        self._on_failure = on_failure
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._committing: asyncio.Task[None] | None = None
+        self._commit_next: do.Commit | None = None
+        self._machine = StreamMachine(
+            assigned,
+            settings,
+            layout,
+            jitter=services.jitter,
+            request_ids=services.request_ids,
+            buffer_bytes_max=services.budget.join(self, self.post),
+        )
+        self._driver = MachineDriver(self._machine, perform=self._perform, on_failure=on_failure)
+        self._environments = services.environments.client(
+            mapping, function, layout, post=self.post, on_failure=on_failure
+        )
+
+    def begin(self) -> None:
+        """Let the machine start."""
+        self._driver.wake()
+
+    def post(self, fact: facts.StreamFact) -> None:
+        """Tell the machine what happened."""
+        self._driver.post(fact)
+
+    def revoke(self, grace_ms: int, reason: str) -> None:
+        """Let what runs end within the grace; read nothing more from now on (D10, D40)."""
+        self.is_stopping = True
+        self._fetching.forget(self.name)
+        self.post(facts.Revoked(self._driver.now_ms() + grace_ms, reason))
+
+    def lose(self) -> None:
+        """The shard is another node's already."""
+        self.is_stopping = self.is_lost = True
+        self._fetching.forget(self.name)
+        self.post(facts.Lost())
+
+    def view(self) -> StreamView:
+        """Show the machine."""
+        return self._machine.view()
+
+    async def close(self) -> None:
+        """End what runs, commit nothing more. Called once, after the release or in its place."""
+        self._driver.stop()
+        self._budget.leave(self)
+        self._fetching.forget(self.name)
+        self._commit_next = None
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await self._environments.close()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _perform(self, command: do.StreamCommand) -> None:  # noqa: C901 - one arm per command
+        match command:
+            case do.Announce():
+                self._reporting.report(command.report, self.name)
+            case do.Fetch():
+                self._fetching.want(self.name, command, self.post)
+            case do.RequestEnvironment():
+                self._environments.request(command.id)
+            case do.Invoke():
+                self._environments.invoke(command)
+            case do.Commit():
+                self._commit(command)
+            case do.Prepare():
+                self._environments.prepare(command.batch)
+            case do.ReturnEnvironment():
+                self._environments.give_back(command.id)
+            case do.Cancel():
+                self._environments.cancel(command.id)
+            case do.Resolve():
+                task = self._start(self._source.resolve(self.name, command.start))
+                task.add_done_callback(partial(self._on_resolved, command.id))
+            case do.Release():
+                self._on_released(self)
+            case _:
+                assert_never(command)
+
+    def _start(self, call: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(call)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _on_resolved(self, command_id: int, task: asyncio.Task[int]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._reporting.on_source(None)
+            self.post(facts.Resolved(command_id, task.result()))
+        elif isinstance(error, SourceError):
+            self._reporting.on_source(error, "find the starting position")
+            self.post(facts.SourceFailed(command_id, str(error)))
+        else:
+            self._on_failure(error)
+
+    def _commit(self, command: do.Commit) -> None:
+        if self._committing is not None:
+            # The machine has waited long enough for the one before; the source has one at a time.
+            self._commit_next = command
+            self._committing.cancel()
+            return
+        self._committing = self._start(self._source.commit(self.name, command.checkpoint))
+        self._committing.add_done_callback(partial(self._on_committed, command.id))
+
+    def _on_committed(self, command_id: int, task: asyncio.Task[None]) -> None:
+        self._committing = None
+        waiting, self._commit_next = self._commit_next, None
+        if not task.cancelled():
+            self._answer_commit(command_id, task.exception())
+        if waiting is not None:
+            self._commit(waiting)
+
+    def _answer_commit(self, command_id: int, error: BaseException | None) -> None:
+        if error is None:
+            self.post(facts.Committed(command_id))
+        elif isinstance(error, CommitRefused):
+            self._reporting.log.warning("commit refused", shard=self.name, reason=str(error))
+            self.post(facts.CommitFailed(command_id, str(error), refused=True))
+        elif isinstance(error, SourceError):
+            self._reporting.on_source(error, "commit")
+            self.post(facts.CommitFailed(command_id, str(error)))
+        else:
+            self._on_failure(error)

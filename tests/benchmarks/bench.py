@@ -1,0 +1,96 @@
+"""Measures one path of Penstock beside its two limits, in one run and on the same records.
+
+`make bench WHAT=kafka` or `WHAT=embedded`; `README.md` beside this file says what is measured, and how.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+from embedded_paths import EmbeddedBench
+from kafka_paths import KafkaBench
+from node import run_node
+from pipeline import run_pipeline
+from report import Result, Round, show, write
+from variant import Variant, variants
+
+BATCH_SIZE = 1000
+Bench = KafkaBench | EmbeddedBench
+
+
+def main(what: str) -> None:
+    records = int(os.environ.get("RECORDS", "500000"))
+    rounds = int(os.environ.get("ROUNDS", "7"))
+    partitions = int(os.environ.get("PARTITIONS", "1"))
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
+        kinds = variants(Path(folder))
+        measured: dict[Variant, list[Round]] = {kind: [] for kind in kinds}
+        bench = open_bench(what, Path(folder), records=records, partitions=partitions)
+        try:
+            say(f"writing {records:,} records")
+            bench.fill()
+            for number in range(rounds):
+                for kind in kinds if number % 2 == 0 else reversed(kinds):
+                    measured[kind].append(run_round(bench, kind, Path(folder)))
+                    say(f"round {number + 1} of {rounds}, {kind.name}: {measured[kind][-1]}")
+        finally:
+            bench.close()
+    results = [Result(f"{what} {kind.name}", tuple(rounds_of)) for kind, rounds_of in measured.items()]
+    show(
+        results,
+        title=f"{what}: {records:,} records of 100 bytes over {partitions} shards, batches of {BATCH_SIZE:,}, "
+        f"median of {rounds} rounds",
+    )
+    write(results, Path("bench.json"))
+
+
+def open_bench(what: str, folder: Path, *, records: int, partitions: int) -> Bench:
+    if what == "embedded":
+        return EmbeddedBench(folder / "sources.db", records=records, shards=partitions)
+    if what != "kafka":
+        raise SystemExit(f"WHAT is '{what}'; there are benchmarks of kafka and embedded")
+    address = os.environ.get("PENSTOCK_TEST_KAFKA")
+    if not address:
+        raise SystemExit("PENSTOCK_TEST_KAFKA=host:port names no broker; `make brokers` starts one and prints it")
+    return KafkaBench(address, records=records, partitions=partitions)
+
+
+def run_round(bench: Bench, variant: Variant, folder: Path) -> Round:
+    """Run the raw loop, the pipeline and Penstock in turn: what a ratio compares lies close together in time."""
+    raw = bench.records / bench.read_raw()
+    with tempfile.TemporaryDirectory(prefix="pipeline-", dir=folder) as own:
+        pipeline = run_pipeline(bench, variant, batch_size=BATCH_SIZE, folder=Path(own), ahead=False)
+    with tempfile.TemporaryDirectory(prefix="pipeline-", dir=folder) as own:
+        ahead = run_pipeline(bench, variant, batch_size=BATCH_SIZE, folder=Path(own), ahead=True)
+    with tempfile.TemporaryDirectory(prefix="node-", dir=folder) as own:
+        node = run_node(
+            bench.source(),
+            variant,
+            records=bench.records,
+            batch_size=BATCH_SIZE,
+            folder=Path(own),
+            timeout_s=max(60.0, bench.records / 5_000),
+        )
+    return Round(
+        raw=raw,
+        pipeline=pipeline.records_per_s,
+        pipeline_ahead=ahead.records_per_s,
+        penstock=node.records_per_s,
+        cpu_us_per_record=node.cpu_us_per_record,
+        pipeline_cpu_us_per_record=pipeline.cpu_us_per_record,
+        memory_bytes_peak=node.memory_bytes_peak,
+        records_per_invocation=node.records_per_invocation,
+    )
+
+
+def say(text: str) -> None:
+    click.echo(f"{time.strftime('%H:%M:%S')} {text}", err=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: bench.py kafka|embedded")
+    main(sys.argv[1])

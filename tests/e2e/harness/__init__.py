@@ -1,0 +1,16 @@
+"""Real nodes, real functions, and a ledger that must balance.
+
+- `KafkaProject`: writes a `penstock.yaml` with one function, which keeps the ledger, and one mapping on a topic.
+- `Nodes` (the fixture `nodes`): runs `penstock up` as a process of its own: `nodes.start(project)`. A `Node` can be
+  killed, frozen, asked for its status, and its log is read as JSON.
+- `Ledger`: what the function wrote down, and what must be true of it.
+- `orders`: numbered records to put on a topic; a record may carry a plan of what the function does with it.
+"""
+
+from harness.invocation import Invocation
+from harness.ledger import Ledger
+from harness.node import Node, Nodes
+from harness.orders import Order, identities, orders
+from harness.project import KafkaProject
+
+__all__ = ["Invocation", "KafkaProject", "Ledger", "Node", "Nodes", "Order", "identities", "orders"]

@@ -1,0 +1,66 @@
+"""A project in a folder: its configuration, its function's code, its ledger."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.ledger import Ledger
+
+_FUNCTION = Path(__file__).resolve().parent / "function"
+FUNCTION = "keeper"
+EVENT = "FromOrders"
+SOURCE = "orders"
+
+
+class KafkaProject:
+    """One function that keeps a ledger, on one topic. `event` and `function` are settings in Lambda's words.
+
+    project = KafkaProject(tmp_path / "shop", kafka.address, "orders", BatchSize=10, function={"Timeout": 60})
+    """
+
+    mapping = f"{FUNCTION}.{EVENT}"
+
+    def __init__(
+        self,
+        folder: Path,
+        address: str,
+        topic: str,
+        *,
+        name: str | None = None,
+        function: dict[str, Any] | None = None,
+        work_seconds: float = 0,
+        **event: Any,
+    ) -> None:
+        self.folder = folder
+        self.name = name or f"e2e-{uuid.uuid4().hex[:12]}"
+        self.topic = topic
+        self.file = folder / "penstock.yaml"
+        folder.mkdir(parents=True)
+        self.ledger = Ledger(folder / "ledger")
+        shutil.copytree(_FUNCTION, folder / "function", ignore=shutil.ignore_patterns("__pycache__"))
+        variables = {"LEDGER": str(self.ledger.path), "WORK_SECONDS": str(work_seconds)}
+        configuration = {
+            "Name": self.name,
+            "Sources": {SOURCE: {"Type": "kafka", "BootstrapServers": address, "Topic": topic}},
+            "Functions": {
+                FUNCTION: {
+                    "CodeUri": "function",
+                    "Handler": "app.handler",
+                    "Timeout": 30,
+                    "Environment": {"Variables": variables, "Inherit": ["LEDGER_NODE"]},
+                    **(function or {}),
+                    "Events": {EVENT: {"Source": SOURCE, "StartingPosition": "TRIM_HORIZON", **event}},
+                }
+            },
+        }
+        self.file.write_text(yaml.safe_dump(configuration, sort_keys=False))
+
+    @property
+    def group(self) -> str:
+        """The consumer group of its mapping."""
+        return f"{self.name}.{self.mapping}"

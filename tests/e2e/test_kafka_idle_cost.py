@@ -1,0 +1,41 @@
+"""What a node costs that has nothing to do. A bound on resources, not on speed."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+import pytest
+
+from brokers import produce
+from harness import KafkaProject, orders
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
+
+MEGABYTE = 1024 * 1024
+WATCHED_S = 5
+
+
+def test_a_node_with_one_idle_mapping_and_one_environment_is_small_and_quiet(kafka, topic, nodes, tmp_path):
+    name = topic()
+    produce(kafka.address, name, orders(1))
+    project = KafkaProject(tmp_path / "shop", kafka.address, name)
+    node = nodes.start(project, "--log-level", "info")
+    project.ledger.wait_for(lambda found: any(each.has_returned for each in found), what="the record was handled")
+    node.wait_idle()
+    family = [psutil.Process(node.pid), *node.descendants()]
+    assert {each.pid for each in project.ledger.read()} <= {process.pid for process in family}
+
+    before_s = _cpu_s(family)
+    # Not a wait: this is how long it is watched.
+    time.sleep(WATCHED_S)
+    used_s = _cpu_s(family) - before_s
+    memory = [process.memory_full_info().pss / MEGABYTE for process in family]
+
+    print(f"PSS {sum(memory):.0f} MB ({', '.join(f'{one:.0f}' for one in memory)}), CPU {used_s / WATCHED_S:.2%}")
+    assert sum(memory) < 150
+    assert used_s / WATCHED_S < 0.01
+
+
+def _cpu_s(family: list[psutil.Process]) -> float:
+    return sum(times.user + times.system for times in (process.cpu_times() for process in family))

@@ -1,0 +1,17 @@
+import asyncio
+
+import pytest
+
+from contract.queue_contract import QUEUE_CHECKS, QueueSubject
+from contract.stream_contract import STREAM_CHECKS, StreamSubject
+from penstock.embedded.plugin import QUEUE, STREAM
+
+
+@pytest.mark.parametrize("check", STREAM_CHECKS, ids=lambda check: check.__name__)
+def test_the_stream_keeps_that(check, stream_source):
+    asyncio.run(check(StreamSubject(type=STREAM, source=stream_source)))
+
+
+@pytest.mark.parametrize("check", QUEUE_CHECKS, ids=lambda check: check.__name__)
+def test_the_queue_keeps_that(check, queue_source):
+    asyncio.run(check(QueueSubject(type=QUEUE, source=queue_source)))

@@ -1,0 +1,53 @@
+"""A mapping's reader in a process of its own, for tests that kill, stop and wake it.
+
+    python node.py ADDRESS TOPIC GROUP NODE SETTINGS
+
+It reads, commits what it has read whenever it has read more or `restless` is set, and writes what happens as JSON lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from small_engine import Kafka
+
+from penstock.api import Checkpoint, SourceError
+
+
+def say(**facts: Any) -> None:
+    print(json.dumps(facts), flush=True)
+
+
+async def run(address: str, topic: str, group: str, node: str, settings: dict[str, Any]) -> None:
+    restless = settings.pop("restless", False)
+    with tempfile.TemporaryDirectory() as folder:
+        on_kafka = Kafka(address, Path(folder))
+        on_kafka.group = group
+        async with on_kafka.reading(topic, node=node, mapping=settings) as reading:
+            told: set[str] = set()
+            while reading.failure is None:
+                found = await reading.fetch(wait_ms=20)
+                for shard in set(reading.positions) - told:
+                    say(assigned=shard, after=reading.assigned[shard].checkpoint and reading.positions[shard])
+                told = set(reading.positions)
+                for shard in reading.lost:
+                    say(lost=shard)
+                reading.lost.clear()
+                for shard, position in list(reading.positions.items()):
+                    if restless or any(one.shard == shard and one.records for one in found):
+                        try:
+                            await reading.reader.commit(shard, Checkpoint(position, node))
+                        except SourceError as error:
+                            say(refused=shard, why=type(error).__name__)
+                        else:
+                            say(committed=shard, position=position)
+            say(failed=type(reading.failure).__name__, why=str(reading.failure))
+
+
+if __name__ == "__main__":
+    asyncio.run(run(*sys.argv[1:5], json.loads(sys.argv[5])))

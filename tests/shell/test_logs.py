@@ -1,0 +1,76 @@
+import io
+import json
+import logging
+
+import pytest
+
+from penstock.configuration import mask_function
+from penstock.core import reports
+from penstock.shell.health import Health
+from penstock.shell.logs import adopt_standard_logging, make_log
+from penstock.shell.reporting import Reporting
+
+SUCCEEDED = reports.BatchSucceeded("id", "0", "9", 10, 1, 12)
+FAILED = reports.BatchFailed("id", "0", "9", 10, 1, 12, "KeyError", "'id'", 500)
+
+
+@pytest.fixture
+def standard_logging():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_secrets_are_masked_wherever_they_stand():
+    stream = io.StringIO()
+    log = make_log(log_format="json", level="info", mask=mask_function({"hunter22"}), stream=stream)
+
+    log.info("said hunter22", reason="hunter22 is wrong", several=["a", "hunter22"], deep={"x": "hunter22"})
+    try:
+        raise ValueError("hunter22")
+    except ValueError:
+        log.exception("broke")
+
+    assert "hunter22" not in stream.getvalue()
+    assert lines(stream)[0]["reason"] == "****** is wrong"
+
+
+def test_text_is_one_line_for_each_fact_with_its_fields_in_order():
+    stream = io.StringIO()
+    log = make_log(log_format="text", level="info", stream=stream).bind(mapping="tally.From")
+
+    log.warning("batch failed", shard="s-0", attempt=2)
+
+    [line] = stream.getvalue().splitlines()
+    assert line.endswith("mapping=tally.From shard=s-0 attempt=2")
+
+
+def test_a_report_is_logged_once_at_its_level():
+    for level, expected in (("info", ["batch failed"]), ("debug", ["batch succeeded", "batch failed"])):
+        stream = io.StringIO()
+        log = make_log(log_format="json", level=level, stream=stream)
+        reporting = Reporting(log, Health(now_ms=lambda: 0), level=level)
+
+        reporting.report(SUCCEEDED, "s-0")
+        reporting.report(FAILED, "s-0")
+
+        assert [line["event"] for line in lines(stream)] == expected
+        assert lines(stream)[-1]["retry_in_ms"] == 500
+
+
+def test_what_libraries_log_goes_the_same_way(standard_logging):
+    stream = io.StringIO()
+    adopt_standard_logging(make_log(log_format="json", level="info", stream=stream), "info")
+
+    logging.getLogger("some.library").warning("low on %s", "memory")
+    logging.getLogger("some.library").info("chatter")
+
+    assert [(line["event"], line["logger"], line["level"]) for line in lines(stream)] == [
+        ("low on memory", "some.library", "warning")
+    ]

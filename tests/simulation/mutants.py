@@ -1,0 +1,224 @@
+"""Bugs planted in the core, one at a time: the simulation has to catch each, or its checks do not bite.
+
+Run `python tests/simulation/mutants.py` for the table.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import FunctionType, ModuleType
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from simulation.run import run_seed
+
+SEEDS_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One piece of a core module's source, and what takes its place."""
+
+    bug: str
+    world: str
+    module: str
+    right: str
+    wrong: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """The first seed that found the bug, and in what words; None where no seed did."""
+
+    mutant: Mutant
+    seed: int | None
+    failure: str
+
+
+STREAM = "stream_machine"
+QUEUE = "queue_machine"
+
+MUTANTS = (
+    Mutant(
+        "tries again before the attempt is on record", "stream", STREAM,
+        "return unsettled.attempts_ended == 0 or begun.progress.is_clean", "return True",
+    ),
+    Mutant(
+        "retries once too often", "stream", "retry",
+        "0 <= self._retry_attempts_max < attempts_ended", "0 <= self._retry_attempts_max < attempts_ended - 1",
+    ),
+    Mutant(
+        "gives up one retry too early", "stream", "retry",
+        "0 <= self._retry_attempts_max < attempts_ended", "0 <= self._retry_attempts_max <= attempts_ended",
+    ),
+    Mutant(
+        "counts a throttle as an attempt", "stream", STREAM,
+        "unsettled.not_run += 1", "unsettled.not_run += 1; unsettled.attempts_ended += 1",
+    ),
+    Mutant(
+        "believes a cancelled invocation's result", "stream", STREAM,
+        "if self._is_lost or running.cancelled:", "if self._is_lost:",
+    ),
+    Mutant(
+        "commits a shard that is lost", "stream", STREAM,
+        "self._may_still_commit = not self._is_lost and now_ms", "self._may_still_commit = now_ms",
+    ),
+    Mutant(
+        "settles one position too far", "stream", STREAM,
+        "begun.progress.settle(unsettled.batch.position)", "begun.progress.settle(unsettled.batch.position + 1)",
+    ),
+    Mutant(
+        "never sends an unanswered commit again", "stream", "progress",
+        "if self._in_flight is not None and now_ms < self._in_flight.answer_by_ms:", "if self._in_flight is not None:",
+    ),
+    Mutant(
+        "takes a failed commit for a stored one", "stream", "progress",
+        "self.last_error = reason", "self.committed = self.settled",
+    ),
+    Mutant(
+        "forgets the attempts of a crashed node", "stream", STREAM,
+        "attempts_resumed = resumed.attempts_ended", "attempts_resumed = 0",
+    ),
+    Mutant(
+        "resumes with another batch", "stream", STREAM,
+        "batcher.resume(resumed.batch_end)", "pass",
+    ),
+    Mutant(
+        "lays a trimmed batch's attempts on the next one", "stream", STREAM,
+        "begun.attempts_resumed if begun.batcher.is_resuming else 0", "begun.attempts_resumed",
+    ),
+    Mutant(
+        "waits for a resumed batch that is gone", "stream", "batcher",
+        "or self.reached < self._resume_end:\n            return False", "or True:\n            return False",
+    ),
+    Mutant(
+        "never commits positions without records", "stream", STREAM,
+        "begun.progress.settle(batcher.reached)", "pass",
+    ),
+    Mutant(
+        "commits positions past what is buffered", "stream", STREAM,
+        "if begun.unsettled is not None or len(batcher) or begun.quiet_since_ms is None:",
+        "if begun.quiet_since_ms is None:",
+    ),
+    Mutant(
+        "spins on a quiet shard", "stream", STREAM,
+        "begun.quiet_since_ms = None", "pass",
+    ),
+    Mutant(
+        "keeps an environment that it does not use", "stream", STREAM,
+        "self._out.append(do.ReturnEnvironment(fact.id))\n            return", "return",
+    ),
+    Mutant(
+        "runs two batches of a shard at once", "stream", STREAM,
+        "if unsettled.running is not None or (unsettled.due_ms", "if (unsettled.due_ms",
+    ),
+    Mutant(
+        "lets go while its batch runs", "stream", STREAM,
+        "if is_running or (self._may_still_commit", "if (self._may_still_commit",
+    ),
+    Mutant(
+        "lets a batch run on past the grace", "stream", STREAM,
+        "if not running.cancelled and now_ms >= stop_by_ms:", "if not running.cancelled and now_ms >= stop_by_ms + 5000:",
+    ),
+    Mutant(
+        "is blocked by a record that is too large", "stream", STREAM,
+        "while begun.unsettled is None and len(begun.batcher)", "while False and len(begun.batcher)",
+    ),
+    Mutant(
+        "retries without waiting", "stream", STREAM,
+        "unsettled.due_ms = now_ms + wait_ms\n                written", "unsettled.due_ms = now_ms\n                written",
+    ),
+    Mutant(
+        "ignores the size of the event", "stream", "batcher",
+        "if room < 0:\n                return index", "if False:\n                return index",
+    ),
+    Mutant(
+        "is silent about a trimmed range", "stream", STREAM,
+        "self._announce(reports.PositionLost(fetched.gap.first, fetched.gap.last))", "pass",
+    ),
+    Mutant(
+        "believes an outdated fetch", "stream", "reading",
+        "if self._asked is None or self._asked.id != fact_id:\n            return False\n        self._asked = None",
+        "if self._asked is None:\n            return False\n        self._asked = None",
+    ),
+    Mutant(
+        "never asks again when an answer is lost", "stream", "reading",
+        "if self._asked is not None and now_ms >= self._asked.answer_by_ms:", "if False:",
+    ),
+    Mutant(
+        "grants more environments than the function may have", "stream", "concurrency",
+        "0) < self._function_cap(function)", "0) <= self._function_cap(function)",
+    ),
+)  # fmt: skip
+
+
+@contextmanager
+def planted(mutant: Mutant) -> Iterator[None]:
+    """Run the core with this bug in it: its functions keep their identity and get other code."""
+    module = import_module(f"penstock.core.{mutant.module}")
+    assert module.__file__ is not None
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    assert mutant.right in source, f"{mutant.module}.py has changed; '{mutant.bug}' must be planted in another place"
+    mutated = ModuleType(module.__name__)
+    mutated.__file__ = module.__file__
+    real = sys.modules[module.__name__]
+    sys.modules[module.__name__] = mutated  # dataclasses look up their module by its name
+    try:
+        exec(compile(source.replace(mutant.right, mutant.wrong), module.__file__, "exec"), mutated.__dict__)
+    finally:
+        sys.modules[module.__name__] = real
+    changed = []
+    for function, replacement in _functions_of(module, mutated):
+        changed.append((function, function.__code__))
+        function.__code__ = replacement.__code__
+    try:
+        yield
+    finally:
+        for function, code in changed:
+            function.__code__ = code
+
+
+def _functions_of(module: ModuleType, mutated: ModuleType) -> Iterator[tuple[FunctionType, FunctionType]]:
+    for name, value in vars(module).items():
+        other = vars(mutated).get(name)
+        if getattr(value, "__module__", None) != module.__name__:
+            continue
+        if isinstance(value, FunctionType) and isinstance(other, FunctionType):
+            yield value, other
+        elif isinstance(value, type):
+            for attribute, method in vars(value).items():
+                twin = vars(other)[attribute]
+                method, twin = getattr(method, "fget", method), getattr(twin, "fget", twin)
+                if isinstance(method, FunctionType) and method.__code__.co_filename == module.__file__:
+                    yield method, twin
+
+
+def hunt(mutant: Mutant) -> Caught:
+    """Run seeds until one of them finds the bug."""
+    with planted(mutant):
+        for seed in range(SEEDS_MAX):
+            ended = run_seed(mutant.world, seed)
+            if ended.failure:
+                return Caught(mutant, seed, ended.failure.strip().splitlines()[-1])
+    return Caught(mutant, None, "")
+
+
+def main() -> int:
+    escaped = 0
+    for mutant in MUTANTS:
+        caught = hunt(mutant)
+        escaped += caught.seed is None
+        seed = "ESCAPED" if caught.seed is None else f"seed {caught.seed}"
+        print(f"{mutant.world:<7} {mutant.bug:<50} {seed:<9} {caught.failure[:100]}", flush=True)
+    print(f"{len(MUTANTS) - escaped} of {len(MUTANTS)} planted bugs caught within {SEEDS_MAX} seeds")
+    return 1 if escaped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
