@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+
 from e2e.node_project import Project
 
 pytestmark = pytest.mark.e2e

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from e2e.node_project import Project
 
 pytestmark = pytest.mark.e2e

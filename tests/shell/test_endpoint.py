@@ -5,11 +5,11 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from shell.twins import run
 
 from penstock.control.app import is_loopback_host, make_app
 from penstock.control.server import ListenError, listen, serving, url_of
 from penstock.shell.status import NodeStatus
+from shell.twins import run
 
 STATUS = NodeStatus(
     project="shop",

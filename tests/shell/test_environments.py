@@ -2,13 +2,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from shell.twins import ExecutorTwin, never, run, succeed, until
-
 from penstock.api import Invocation, InvocationResult, NotRun, Record
 from penstock.core import commands as do
 from penstock.core import facts
 from penstock.core.batch import RecordBatch
 from penstock.shell.environments import Environments, MachineEnvironments
+from shell.twins import ExecutorTwin, never, run, succeed, until
 
 
 class Letters:

@@ -1,12 +1,11 @@
 import asyncio
 from collections.abc import Sequence
 
-from shell.twins import run, until
-
 from penstock.api import Fetched, Record, SourceError, SourceUnavailable, Want
 from penstock.core import commands as do
 from penstock.core import facts
 from penstock.shell.fetching import Fetching
+from shell.twins import run, until
 
 
 class Tap:

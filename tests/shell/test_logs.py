@@ -33,7 +33,7 @@ def test_secrets_are_masked_wherever_they_stand():
 
     log.info("said hunter22", reason="hunter22 is wrong", several=["a", "hunter22"], deep={"x": "hunter22"})
     try:
-        raise ValueError("hunter22")
+        int("hunter22")
     except ValueError:
         log.exception("broke")
 
@@ -64,7 +64,8 @@ def test_a_report_is_logged_once_at_its_level():
         assert lines(stream)[-1]["retry_in_ms"] == 500
 
 
-def test_what_libraries_log_goes_the_same_way(standard_logging):
+@pytest.mark.usefixtures("standard_logging")
+def test_what_libraries_log_goes_the_same_way():
     stream = io.StringIO()
     adopt_standard_logging(make_log(log_format="json", level="info", stream=stream), "info")
 

@@ -1,9 +1,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from shell.twins import run, until
-
 from penstock.shell.machine_driver import MachineDriver, clock_ms
+from shell.twins import run, until
 
 
 class Recorder:

@@ -7,6 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+
+from penstock.api import ExecutorType, Fetched, SourceUnavailable, Want
+from penstock.configuration import FunctionConfig, MappingConfig
+from penstock.plugins import Registry
+from penstock.shell.data_dir import DataDir
+from penstock.shell.idleness import Idleness, Verdict
+from penstock.shell.logs import make_log
+from penstock.shell.machine_driver import clock_ms
+from penstock.shell.node import Node
 from shell.twins import (
     ExecutorTwin,
     Handler,
@@ -21,15 +30,6 @@ from shell.twins import (
     succeed,
     until,
 )
-
-from penstock.api import ExecutorType, Fetched, SourceUnavailable, Want
-from penstock.configuration import FunctionConfig, MappingConfig
-from penstock.plugins import Registry
-from penstock.shell.data_dir import DataDir
-from penstock.shell.idleness import Idleness, Verdict
-from penstock.shell.logs import make_log
-from penstock.shell.machine_driver import clock_ms
-from penstock.shell.node import Node
 
 
 class Running:
@@ -47,7 +47,7 @@ class Running:
 
     def mapping(self, name: str) -> dict[str, object]:
         status = json.loads(msgspec.json.encode(self.node.status()))
-        return next(mapping for mapping in status["mappings"] if mapping["name"] == name)
+        return next((mapping for mapping in status["mappings"] if mapping["name"] == name), {})
 
 
 @asynccontextmanager
@@ -100,7 +100,7 @@ def test_a_machine_whose_assertion_fails_stops_its_mapping_loudly_and_only_it(tm
         healthy, ill = StreamBroker(), StreamBroker()
         broken = reading(stream_config(ill, name="f.Ill"), lambda *_: Backwards(ill))
         async with running(tmp_path / "d", stream_config(healthy, name="f.Well"), broken) as node:
-            await until(lambda: node.mapping("f.Ill")["state"] == "Disabled")
+            await until(lambda: node.mapping("f.Ill").get("state") == "Disabled")
             healthy.put(b"one")
             await until(lambda: healthy.committed() == 0)
 

@@ -1,9 +1,8 @@
 import asyncio
 import json
 
-from shell.twins import QueueBroker, never, queue_config, run, start, succeed, until
-
 from penstock.api import FunctionFailed, Invocation, InvocationResult, NotRun, SourceUnavailable
+from shell.twins import QueueBroker, never, queue_config, run, start, succeed, until
 
 
 async def fail(_: Invocation) -> InvocationResult:

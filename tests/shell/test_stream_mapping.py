@@ -1,8 +1,6 @@
 import asyncio
 import json
 
-from shell.twins import StreamBroker, never, run, start, stream_config, succeed, until
-
 from penstock.api import (
     FunctionFailed,
     Invocation,
@@ -15,6 +13,7 @@ from penstock.api import (
     Start,
 )
 from penstock.core.settings import StreamSettings
+from shell.twins import StreamBroker, never, run, start, stream_config, succeed, until
 
 
 class Gate:

@@ -48,8 +48,8 @@ class SourceContext:
 class MappingContext:
     """A mapping that wants to read a source.
 
-    `mapping` is `<function>.<event>`, `uuid` is the same for ever for one project and that name, `settings` are the keys
-    of the mapping that the source type itself declared. `node` differs for each node and stays with its data
+    `mapping` is `<function>.<event>`, `uuid` is the same for ever for one project and that name, `settings` are the
+    keys of the mapping that the source type itself declared. `node` differs for each node and stays with its data
     directory. `buffer_bytes_max` is what the plugin may hold in memory for this mapping. `visibility_timeout_ms` is a
     queue's lease.
     """
@@ -69,7 +69,7 @@ class SourceOperations(Protocol):
         """Connect and look: is it there, may we read it (or write it)? Raises the `SourceError` that says what not."""
 
     async def create(self) -> bool:
-        """Make what is missing, with the settings at hand; True when something was made. Never changes what is there."""
+        """Make what is missing, with the settings at hand; True when something was. Never changes what is there."""
 
     def peek(
         self, start: Start | int, *, limit: int | None, follow: bool

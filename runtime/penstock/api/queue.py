@@ -1,7 +1,7 @@
 """What a queue source is: messages that are received under a lease, and settled one by one.
 
-There is one message of each at a time with somebody: who receives it has it until it is acked, nacked, or the lease runs
-out because its owner died.
+Each message is with one owner at a time: who receives it has it until it is acked, nacked, or the lease runs out
+because its owner died.
 """
 
 from collections.abc import Sequence

@@ -51,9 +51,9 @@ class Fetched(msgspec.Struct, frozen=True, gc=False):
 
     `records` follow `Want.after` in order. `position` is how far the reader has come: the last record's position, or
     beyond it where what follows holds no records (transaction markers, compacted or aborted records). It may move with
-    no records at all. `bytes_count` is the size of the keys, values and headers. `lag` is how many positions are known to lie
-    beyond `position`, or None where that is not known without asking the broker. `gap` says what was trimmed between
-    `Want.after` and the first record.
+    no records at all. `bytes_count` is the size of the keys, values and headers. `lag` is how many positions are known
+    to lie beyond `position`, or None where that is not known without asking the broker. `gap` says what was trimmed
+    between `Want.after` and the first record.
     """
 
     shard: str

@@ -32,7 +32,7 @@ _LOOK_INTERVAL_WATCHED_MS = 5000
 _LOOKS_AFTER_WRITE_MS = (4, 16, 64, 256, 1024)
 """When to look after a write: it is told when it begins, and seen when it is committed, which the disk decides."""
 _PAUSE_QUIET_MS = 1
-_PAUSE_BUSY_MS = 10
+_PAUSE_BUSY_MS = 20
 """The shortest time between two looks, however busy the file is."""
 
 _Files = dict[Path, "SourceFile"]

@@ -64,9 +64,7 @@ def state_of(mapping: Mapping) -> str:
     state = STATES[mapping.health.phase]
     if state == "Enabled" and isinstance(mapping, StreamMapping):
         is_anchored = mapping.is_assigned and all(view.is_anchored for view in mapping.views().values())
-        if not mapping.has_been_anchored and not is_anchored:
-            return "Enabling"
-        mapping.has_been_anchored = True
+        return state if is_anchored else "Enabling"
     return state
 
 

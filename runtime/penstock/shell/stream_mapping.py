@@ -33,7 +33,6 @@ class StreamMapping:
         self.config = config
         self.health = health
         self.reporting = reporting
-        self.has_been_anchored = False
         self._settings = config.stream
         self._open_source = open_source
         self._operate = operate
