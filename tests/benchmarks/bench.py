@@ -7,12 +7,15 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 from embedded_paths import EmbeddedBench
 from kafka_paths import KafkaBench
-from node import run_node
+from node import NodeRun, run_node
 from pipeline import run_pipeline
 from report import Result, Round, show, write
 from variant import Variant, variants
@@ -33,8 +36,9 @@ def main(what: str) -> None:
             say(f"writing {records:,} records")
             bench.fill()
             for number in range(rounds):
-                for kind in kinds if number % 2 == 0 else reversed(kinds):
-                    measured[kind].append(run_round(bench, kind, Path(folder)))
+                backwards = number % 2 == 1
+                for kind in reversed(kinds) if backwards else kinds:
+                    measured[kind].append(run_round(bench, kind, Path(folder), backwards=backwards))
                     say(f"round {number + 1} of {rounds}, {kind.name}: {measured[kind][-1]}")
         finally:
             bench.close()
@@ -58,29 +62,44 @@ def open_bench(what: str, folder: Path, *, records: int, partitions: int) -> Ben
     return KafkaBench(address, records=records, partitions=partitions)
 
 
-def run_round(bench: Bench, variant: Variant, folder: Path) -> Round:
-    """Run the raw loop, the pipeline and Penstock in turn: what a ratio compares lies close together in time."""
-    raw = bench.records / bench.read_raw()
-    with tempfile.TemporaryDirectory(prefix="pipeline-", dir=folder) as own:
-        pipeline = run_pipeline(bench, variant, batch_size=BATCH_SIZE, folder=Path(own), ahead=False)
-    with tempfile.TemporaryDirectory(prefix="pipeline-", dir=folder) as own:
-        ahead = run_pipeline(bench, variant, batch_size=BATCH_SIZE, folder=Path(own), ahead=True)
-    with tempfile.TemporaryDirectory(prefix="node-", dir=folder) as own:
-        node = run_node(
-            bench.source(),
-            variant,
-            records=bench.records,
-            batch_size=BATCH_SIZE,
-            folder=Path(own),
-            timeout_s=max(60.0, bench.records / 5_000),
-        )
+def run_round(bench: Bench, variant: Variant, folder: Path, *, backwards: bool) -> Round:
+    """Run every loop once, one after another: what a ratio compares lies close together in time."""
+    done: dict[str, Any] = {}
+
+    def run_raw() -> None:
+        done["raw"] = bench.records / bench.read_raw()
+
+    def run_bare(name: str, *, ahead: bool) -> None:
+        with tempfile.TemporaryDirectory(prefix="pipeline-", dir=folder) as own:
+            done[name] = run_pipeline(bench, variant, batch_size=BATCH_SIZE, folder=Path(own), ahead=ahead)
+
+    def run_penstock() -> None:
+        with tempfile.TemporaryDirectory(prefix="node-", dir=folder) as own:
+            done["node"] = run_node(
+                bench.source(),
+                variant,
+                records=bench.records,
+                batch_size=BATCH_SIZE,
+                folder=Path(own),
+                timeout_s=max(60.0, bench.records / 5_000),
+            )
+
+    loops: list[Callable[[], None]] = [
+        run_raw,
+        partial(run_bare, "pipeline", ahead=False),
+        run_penstock,
+        partial(run_bare, "ahead", ahead=True),
+    ]
+    for loop in reversed(loops) if backwards else loops:
+        loop()
+    node: NodeRun = done["node"]
     return Round(
-        raw=raw,
-        pipeline=pipeline.records_per_s,
-        pipeline_ahead=ahead.records_per_s,
+        raw=done["raw"],
+        pipeline=done["pipeline"].records_per_s,
+        pipeline_ahead=done["ahead"].records_per_s,
         penstock=node.records_per_s,
         cpu_us_per_record=node.cpu_us_per_record,
-        pipeline_cpu_us_per_record=pipeline.cpu_us_per_record,
+        pipeline_cpu_us_per_record=done["pipeline"].cpu_us_per_record,
         memory_bytes_peak=node.memory_bytes_peak,
         records_per_invocation=node.records_per_invocation,
     )

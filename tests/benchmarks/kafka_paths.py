@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # not exported by its types
 from records import KEYS, value_of
 
 from penstock.api import Record
@@ -93,13 +93,14 @@ class KafkaBench:
                 by_partition.setdefault(message.partition(), []).append(record_of(message))
             yield from by_partition.items()
 
-    def _lists(self) -> Iterator[list[Message]]:
+    def _lists(self) -> Iterator[list[Any]]:
         consumer = Consumer({**CLIENT, "bootstrap.servers": self.bootstrap_servers, "group.id": self.topic})
         consumer.assign([TopicPartition(self.topic, partition, 0) for partition in range(self.partitions)])
         left = self.records
         try:
             while left:
-                messages = consumer.consume(min(1000, left), WAIT_S)
+                # The types of the client say None where a record that came without an error has a value.
+                messages: list[Any] = consumer.consume(min(1000, left), WAIT_S)
                 if not messages:
                     raise SystemExit(f"{left} records of {self.topic} did not come within {WAIT_S:.0f} s")
                 for message in messages:
@@ -111,7 +112,7 @@ class KafkaBench:
             consumer.close()
 
 
-def record_of(message: Message) -> Record:
+def record_of(message: Any) -> Record:
     kind, timestamp_ms = message.timestamp()
     return Record(
         message.offset(),

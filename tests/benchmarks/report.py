@@ -55,10 +55,10 @@ class Result:
     rounds: tuple[Round, ...]
 
     def median_of(self, field: str) -> float:
-        return median(getattr(each, field) for each in self.rounds)
+        return float(median(getattr(each, field) for each in self.rounds))
 
     def ratio_to(self, field: str) -> float:
-        return median(each.penstock / getattr(each, field) for each in self.rounds)
+        return float(median(each.penstock / getattr(each, field) for each in self.rounds))
 
     def entries(self) -> list[dict[str, object]]:
         """The entries of `bench.json`: beside either form of the pipeline, and the memory with null for the rest."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
+from harness import KafkaProject, identities, offsets, orders
 from local_brokers.process import pick_ports
 
-from brokers import committed_offsets, produce
-from harness import KafkaProject, identities, orders
+from brokers import produce
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 
@@ -17,9 +17,7 @@ def test_a_node_told_to_end_during_a_long_invocation_ends_in_time_and_spends_no_
     name = topic()
     records = orders(10, plans={4: ["sleep:60", "return"]})
     produce(kafka.address, name, records)
-    project = KafkaProject(
-        tmp_path / "shop", kafka.address, name, MaximumRetryAttempts=0, function={"Timeout": 120}
-    )
+    project = KafkaProject(tmp_path / "shop", kafka.address, name, MaximumRetryAttempts=0, function={"Timeout": 120})
     node = nodes.start(project, "--drain-timeout", "5")
     project.ledger.wait_for(lambda found: len(found) == 1, what="the batch is with the function")
 
@@ -29,7 +27,7 @@ def test_a_node_told_to_end_during_a_long_invocation_ends_in_time_and_spends_no_
     assert node.wait() == 0
     took_s = time.monotonic() - told_s
     assert 4.9 < took_s < 7
-    assert committed_offsets(kafka.address, project.group, name) == {0: (0, "")}
+    assert offsets(kafka.address, project) == {0: 0}
     again = nodes.restart(node, "--until-idle=1")
     assert again.wait() == 0
     assert [(each.node, each.outcome) for each in project.ledger.read()] == [(node.name, ""), (again.name, "returned")]
@@ -49,7 +47,7 @@ def test_a_node_told_to_end_during_a_short_invocation_lets_it_finish_and_commits
 
     assert node.wait(timeout_seconds=10) == 0
     assert [each.outcome for each in project.ledger.read()] == ["returned"]
-    assert committed_offsets(kafka.address, project.group, name) == {0: (10, "")}
+    assert offsets(kafka.address, project) == {0: 10}
     again = nodes.restart(node, "--until-idle=1")
     assert again.wait() == 0
     assert project.ledger.handed_out() == identities(records)

@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from harness import KafkaProject, identities, offsets, orders
 from local_brokers import debian
 from local_brokers.java import find_java
 from local_brokers.kinds import KAFKA_JARS, KINDS, install_missing
 
 from brokers import committed_offsets, produce
-from harness import KafkaProject, identities, orders
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 
@@ -84,6 +84,6 @@ def test_a_group_whose_offsets_a_java_client_committed_resumes_there(kafka, topi
         (f"{name}-0", 29, "CHECKPOINT"),
         (f"{name}-1", 44, "CHECKPOINT"),
     }
-    committed = committed_offsets(kafka.address, project.group, name)
-    assert {part: offset for part, (offset, _) in committed.items()} == {0: 50, 1: 50}
-    assert not {text for _, text in committed.values()} & set(metadata.values())
+    assert offsets(kafka.address, project) == {0: 50, 1: 50}
+    left = {text for _, text in committed_offsets(kafka.address, project.group, name).values()}
+    assert not left & set(metadata.values())

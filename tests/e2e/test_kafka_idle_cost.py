@@ -6,9 +6,9 @@ import time
 
 import psutil
 import pytest
+from harness import KafkaProject, orders
 
 from brokers import produce
-from harness import KafkaProject, orders
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 
@@ -16,7 +16,9 @@ MEGABYTE = 1024 * 1024
 WATCHED_S = 5
 
 
-def test_a_node_with_one_idle_mapping_and_one_environment_is_small_and_quiet(kafka, topic, nodes, tmp_path):
+def test_a_node_with_one_idle_mapping_and_one_environment_is_small_and_quiet(
+    kafka, topic, nodes, tmp_path, record_property
+):
     name = topic()
     produce(kafka.address, name, orders(1))
     project = KafkaProject(tmp_path / "shop", kafka.address, name)
@@ -32,7 +34,8 @@ def test_a_node_with_one_idle_mapping_and_one_environment_is_small_and_quiet(kaf
     used_s = _cpu_s(family) - before_s
     memory = [process.memory_full_info().pss / MEGABYTE for process in family]
 
-    print(f"PSS {sum(memory):.0f} MB ({', '.join(f'{one:.0f}' for one in memory)}), CPU {used_s / WATCHED_S:.2%}")
+    record_property("megabytes", [round(one) for one in memory])
+    record_property("cores", round(used_s / WATCHED_S, 4))
     assert sum(memory) < 150
     assert used_s / WATCHED_S < 0.01
 

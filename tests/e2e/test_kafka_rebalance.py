@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from harness import KafkaProject, Node, Order, identities, offsets, orders
 
 from brokers import Produced, committed_offsets, produce, until
-from harness import KafkaProject, Node, Order, identities, orders
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 
@@ -49,9 +49,7 @@ class Flow:
             self._thread.join()
 
 
-def test_partitions_move_between_nodes_and_no_two_run_one_at_a_time(
-    kafka, topic, nodes, tmp_path, record_property
-):
+def test_partitions_move_between_nodes_and_no_two_run_one_at_a_time(kafka, topic, nodes, tmp_path, record_property):
     name = topic(partitions=4)
     project = KafkaProject(
         tmp_path / "shop", kafka.address, name, BatchSize=20, work_seconds=0.1, SessionTimeoutSeconds=SESSION_S
@@ -121,7 +119,7 @@ def test_a_node_frozen_past_its_session_and_woken_changes_nothing(kafka, topic, 
     ledger.wait_for_all(identities(records[:40]))
     owner.wait_idle()
     settled = committed_offsets(kafka.address, project.group, name)
-    assert settled == {0: (40, "")}
+    assert settled[0][0] == 40
     handed_out = ledger.handed_out()
 
     # The result that the sleeper never heard of is there before it wakes.
@@ -136,7 +134,7 @@ def test_a_node_frozen_past_its_session_and_woken_changes_nothing(kafka, topic, 
     ledger.wait_for_all(identities(records))
     for node in (owner, stopped):
         until(lambda node=node: _is_at_rest(node), what="it is at rest")
-    assert committed_offsets(kafka.address, project.group, name) == {0: (60, "")}
+    assert offsets(kafka.address, project) == {0: 60}
     assert ledger.handed_out() == handed_out + identities(records[40:])
 
 

@@ -41,7 +41,8 @@ def brood():
     while len([p for p in pathlib.Path(".").glob("*.pid") if p.read_text().strip()]) < 5:
         time.sleep(0.01)
 def handler(event, context):
-    brood()
+    if event != "stay":
+        brood()
     if event == "exit":
         os._exit(1)
     if event == "template":
@@ -52,7 +53,8 @@ def handler(event, context):
 
 
 def pids(folder):
-    return {path.name: int(path.read_text()) for path in folder.glob("*.pid") if path.read_text().strip()}
+    texts = {path.name: path.read_text().strip() for path in folder.glob("*.pid")}
+    return {name: int(text) for name, text in texts.items() if text}
 
 
 @pytest.mark.parametrize("how", ["timeout", "exit", "template", "cancel", "retire", "close"])
@@ -107,7 +109,7 @@ async def main(folder):
         executor = host.executor(spec, environments_max=2)
         idle = await executor.invoke(Invocation(request_id=str(uuid.uuid4()), event=b'"return"'))
         Path(folder / "node").write_text(str([*executor.pids(), *host.template_pids()]))
-        await executor.invoke(Invocation(request_id=str(uuid.uuid4()), event=b'"sleep"'))
+        await executor.invoke(Invocation(request_id=str(uuid.uuid4()), event=b'"stay"'))
 
 asyncio.run(main(Path(sys.argv[1])))
 """

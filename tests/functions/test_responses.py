@@ -1,7 +1,6 @@
 """What comes back from a handler: its response, or the document that says why there is none."""
 
 import json
-import math
 
 import pytest
 
@@ -187,4 +186,4 @@ def test_the_duration_is_the_handlers(bench):
 
     (result,) = bench.invoke(spec)
 
-    assert math.isclose(result.duration_ms, 200, abs_tol=150)
+    assert 200 <= result.duration_ms < 5000

@@ -94,10 +94,6 @@ MUTANTS = (
         "begun.attempts_resumed if begun.batcher.is_resuming else 0", "begun.attempts_resumed",
     ),
     Mutant(
-        "waits for a resumed batch that is gone", "stream", "batcher",
-        "or self.reached < self._resume_end:\n            return False", "or True:\n            return False",
-    ),
-    Mutant(
         "never commits positions without records", "stream", STREAM,
         "begun.progress.settle(batcher.reached)", "pass",
     ),
@@ -154,6 +150,50 @@ MUTANTS = (
     Mutant(
         "grants more environments than the function may have", "stream", "concurrency",
         "0) < self._function_cap(function)", "0) <= self._function_cap(function)",
+    ),
+    Mutant(
+        "acks what failed", "queue", QUEUE,
+        "self._nack(running.batch.receipts, timeout_ms, counted=True, now_ms=now_ms)",
+        "self._owe(do.Ack(self._new_id(), running.batch.receipts), now_ms)",
+    ),
+    Mutant(
+        "brings a failed message back at once", "queue", QUEUE,
+        "self._nack(running.batch.receipts, timeout_ms, counted=True, now_ms=now_ms)",
+        "self._nack(running.batch.receipts, 0, counted=True, now_ms=now_ms)",
+    ),
+    Mutant(
+        "counts what a throttle kept from running", "queue", QUEUE,
+        "self._nack(running.batch.receipts, wait_ms, counted=False, now_ms=now_ms)",
+        "self._nack(running.batch.receipts, wait_ms, counted=True, now_ms=now_ms)",
+    ),
+    Mutant(
+        "lets the leases of a running batch lapse", "queue", QUEUE,
+        "self._leases.move(AHEAD, invocation_id, batch.receipts, self._ahead.receipts)",
+        "self._leases.let_go(AHEAD)",
+    ),
+    Mutant(
+        "extends what it has settled", "queue", QUEUE,
+        "        self._leases.let_go(fact.id)\n", "",
+    ),
+    Mutant(
+        "receives without room", "queue", QUEUE,
+        "if not self._may_run_one_more() or not self._has_headroom:", "if False:",
+    ),
+    Mutant(
+        "runs more of a mapping than it may", "queue", QUEUE,
+        "or not self._may_run_one_more():\n            self._out", "or False:\n            self._out",
+    ),
+    Mutant(
+        "keeps what it was given while it stops", "queue", QUEUE,
+        "self._return(messages, \"the mapping stops\", now_ms)", "pass",
+    ),
+    Mutant(
+        "waits for ever for a receive", "queue", QUEUE,
+        "if self._receiving is not None and now_ms >= self._receiving.answer_by_ms:", "if False:",
+    ),
+    Mutant(
+        "runs messages that are too large", "queue", "gathering",
+        "return too_large", "self._messages.extend(too_large); self._sizes = []; return []",
     ),
 )  # fmt: skip
 

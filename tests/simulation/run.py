@@ -14,10 +14,11 @@ from traceback import format_exc
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from simulation.queue_world import QueueWorld
 from simulation.stream_world import StreamWorld
 from simulation.trace import Violation
 
-WORLDS = {"stream": StreamWorld}
+WORLDS = {"stream": StreamWorld, "queue": QueueWorld}
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,14 @@ class QueueScenario:
 def draw_queue(seed: int) -> QueueScenario:
     chance = Chance(seed, "queue")
     return QueueScenario(
-        settings=change_queue(QueueSettings(function_timeout_ms=3_000, event_bytes_max=600), chance),
+        settings=change_queue(
+            QueueSettings(
+                function_timeout_ms=chance.one_of((3_000, 60_000)),
+                visibility_timeout_ms=chance.one_of((3_000, 30_000)),
+                event_bytes_max=600,
+            ),
+            chance,
+        ),
         faults=draw_faults(chance),
         fault_ms=chance.one_of((20_000, 60_000, 150_000)),
         nodes=chance.between(1, 3),

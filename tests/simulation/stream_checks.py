@@ -272,4 +272,3 @@ def _read_note(note: str) -> tuple[int, int] | None:
         return None
     written = json.loads(note)
     return written["a"], written["e"]
-

@@ -112,9 +112,7 @@ class DrivenStream(Driven):
             # It stands until there is something, as a fetch does in the shell.
             self.shard.waiting = partial(self._look, partial(self._fetched, command), 1)
             return None
-        return facts.RecordsFetched(
-            command.id, self.shard.read(command.after, command.records_max, command.bytes_max)
-        )
+        return facts.RecordsFetched(command.id, self.shard.read(command.after, command.records_max, command.bytes_max))
 
     def _commit(self, command: do.Commit) -> None:
         chance, faults = self._world.chance, self._world.faults

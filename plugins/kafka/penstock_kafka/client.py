@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 
 from confluent_kafka import (
     OFFSET_END,
+    TIMESTAMP_CREATE_TIME,
     TIMESTAMP_LOG_APPEND_TIME,
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
@@ -23,6 +24,7 @@ from confluent_kafka.admin import ConfigResource, NewTopic  # type: ignore[attr-
 
 __all__ = [
     "OFFSET_END",
+    "TIMESTAMP_CREATE_TIME",
     "TIMESTAMP_LOG_APPEND_TIME",
     "TIMESTAMP_NOT_AVAILABLE",
     "Admin",

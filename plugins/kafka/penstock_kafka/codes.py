@@ -8,6 +8,8 @@ from penstock_kafka.client import KafkaError
 PARTITION_EOF: Final = KafkaError._PARTITION_EOF
 ALL_BROKERS_DOWN: Final = KafkaError._ALL_BROKERS_DOWN
 MAX_POLL_EXCEEDED: Final = KafkaError._MAX_POLL_EXCEEDED
+FATAL: Final = KafkaError._FATAL
+FENCED: Final = KafkaError.FENCED_INSTANCE_ID
 WRONG_STATE: Final = KafkaError._STATE
 TIMED_OUT: Final = KafkaError._TIMED_OUT
 

@@ -135,9 +135,11 @@ def member_config(
         # librdkafka wants a fetch to hold its largest message; a larger record still comes, alone in its fetch.
         "message.max.bytes": min(1_000_000, budget.fetch_bytes),
         **reading_config(settings, group=group),
-        "group.instance.id": instance,
     }
     if protocol == "classic":
+        # A node that was killed and comes back has its partitions at once. Under the other protocol the broker would
+        # refuse it until its old session has run out.
+        config["group.instance.id"] = instance
         config["partition.assignment.strategy"] = "cooperative-sticky"
         config["session.timeout.ms"] = min(session_timeout_ms, max_poll_interval_ms(settings))
     else:

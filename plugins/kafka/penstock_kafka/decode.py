@@ -5,8 +5,8 @@ A run's records are in order. What is no record (an end of partition, an error) 
 
 from typing import NamedTuple
 
-from penstock.api import Record
-from penstock_kafka.client import TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE, Received
+from penstock.api import Record, TimestampType
+from penstock_kafka.client import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE, Received
 
 
 class Run(NamedTuple):
@@ -41,27 +41,15 @@ def split(messages: list[Received]) -> tuple[list[Run], list[Received]]:
             size += len(key)
         kind, timestamp_ms = message.timestamp()
         headers = message.headers()
-        if headers is None and kind == 1:
+        if headers is None and kind == TIMESTAMP_CREATE_TIME:
             append(Record(message.offset(), value, key, timestamp_ms))
         else:
             named = tuple(headers or ())
             size += sum(len(name) + len(content or b"") for name, content in named)
-            append(_record(message.offset(), value, key, kind, timestamp_ms, named))
+            if kind == TIMESTAMP_NOT_AVAILABLE:  # written in a format older than timestamps
+                timestamp_ms = 0
+            stamp: TimestampType = "LOG_APPEND_TIME" if kind == TIMESTAMP_LOG_APPEND_TIME else "CREATE_TIME"
+            append(Record(message.offset(), value, key, timestamp_ms, named, stamp))
     if records:
         runs.append(Run(current, records, size))
     return runs, others
-
-
-def _record(
-    offset: int,
-    value: bytes | None,
-    key: bytes | None,
-    kind: int,
-    timestamp_ms: int,
-    headers: tuple[tuple[str, bytes | None], ...],
-) -> Record:
-    if kind == TIMESTAMP_LOG_APPEND_TIME:
-        return Record(offset, value, key, timestamp_ms, headers, "LOG_APPEND_TIME")
-    if kind == TIMESTAMP_NOT_AVAILABLE:  # written in a format older than timestamps
-        timestamp_ms = 0
-    return Record(offset, value, key, timestamp_ms, headers)

@@ -4,9 +4,10 @@ import re
 
 from penstock.api import SourceBroken, SourceDenied, SourceError, SourceMissing, SourceUnavailable
 from penstock_kafka.client import KafkaError, KafkaException, error_of
-from penstock_kafka.codes import BROKEN, DENIED, HINTS, MISSING
+from penstock_kafka.codes import BROKEN, DENIED, FATAL, FENCED, HINTS, MISSING
 
-# "sasl_ssl://k1:9093/bootstrap: what happened (after 3ms in state AUTH_REQ, 4 identical error(s) suppressed)"
+# Its messages begin with the connection and end with how long it took, as in
+# sasl_ssl://k1:9093/bootstrap: what happened (after 3ms in state AUTH_REQ, 4 identical error(s) suppressed)
 _NOISE = re.compile(r"\s*\((?:after \d+ms in state [^)]*|install ca-certificates package)\)|^(?:\w+://)?\S+/\w+: ")
 
 
@@ -21,6 +22,8 @@ def source_error(error: KafkaError | KafkaException, place: str, *, reason: str 
         error = error_of(error)
     code = error.code()
     words = reason or reason_of(error)
+    if code == FATAL and "fenced" in words:
+        code = FENCED  # of a fatal error librdkafka tells the kind in its text alone
     hint = HINTS.get(code)
     text = f"{place}: {hint} ({words})" if hint else f"{place}: {words}"
     if code in DENIED:

@@ -84,10 +84,10 @@ class SourceOperations(Protocol):
 class SourceType:
     """A type of source that a plugin brings.
 
-    `settings` are the source's own; those with a name in `connection_settings` may stand in a `Connection` instead.
-    `mapping_settings` are keys that a mapping on such a source may have besides Lambda's. The first of `event_formats`
-    is the default. `check_settings` may refuse combinations with a `SettingsError`. What is None the type can not do,
-    and the engine says so.
+    `settings` are the source's own; one of the name `Create` only changes that key's default. Those with a name in
+    `connection_settings` may stand in a `Connection` instead. `mapping_settings` are keys that a mapping on such a
+    source may have besides Lambda's. The first of `event_formats` is the default. `check_settings` may refuse
+    combinations with a `SettingsError`. What is None the type can not do, and the engine says so.
     """
 
     name: str

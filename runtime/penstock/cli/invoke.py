@@ -80,7 +80,7 @@ def _event(payload: str | None, event_file: str | None) -> bytes:
     if payload is not None and event_file is not None:
         raise Wrong("give PAYLOAD or --event, and not both")
     name = "PAYLOAD" if event_file is None else event_file
-    content = (payload or "{}").encode() if event_file is None else _read(event_file)
+    content = ("{}" if payload is None else payload).encode() if event_file is None else _read(event_file)
     if len(content) > PAYLOAD_BYTES_MAX:
         raise Wrong(f"{name} has {len(content)} bytes; the most is {PAYLOAD_BYTES_MAX}")
     try:

@@ -3,6 +3,7 @@
 The newest lines are in `f.log`, those before them in `f.log.1`, then `f.log.2` and so on.
 """
 
+import io
 import os
 import time
 from collections.abc import Iterator
@@ -19,41 +20,41 @@ def lines_so_far(path: Path) -> tuple[Iterator[str], tuple[int, int]]:
 
 
 def follow_lines(path: Path, position: tuple[int, int]) -> Iterator[str]:
-    """Give the lines behind a position as they come, through rotations. Never ends."""
+    """Give the lines behind a position as they come, through rotations. Never ends; close it to close the file."""
     inode, offset = position
     file = _reopened(path, inode)
-    if file is not None:
-        file.seek(offset)
-    rest = b""
-    while True:
-        if file is None:
-            file = _opened(path)
-        # Looked at before reading: what was written before the rotation is then read for certain.
-        is_rotated = file is not None and _inode(path) not in {0, os.fstat(file.fileno()).st_ino}
-        data = file.read() if file is not None else b""
-        if data:
-            *whole, rest = (rest + data).split(b"\n")
-            yield from (line.decode("utf-8", "replace") for line in whole)
-            continue
-        if file is not None and is_rotated:
+    try:
+        if file is not None:
+            file.seek(offset)
+        rest = b""
+        while True:
+            if file is None:
+                file = _opened(path)
+            # Looked at before reading: what was written before the rotation is then read for certain.
+            is_rotated = file is not None and _inode(path) not in {0, os.fstat(file.fileno()).st_ino}
+            data = file.read() if file is not None else b""
+            if data:
+                *whole, rest = (rest + data).split(b"\n")
+                yield from (line.decode("utf-8", "replace") for line in whole)
+            elif file is not None and is_rotated:
+                file.close()
+                file, rest = None, b""
+            else:
+                time.sleep(_PAUSE_S)
+    finally:
+        if file is not None:
             file.close()
-            file, rest = None, b""
-            continue
-        time.sleep(_PAUSE_S)
 
 
 def _lines(path: Path, position: tuple[int, int]) -> Iterator[str]:
+    newest_inode, length = position
     for older in _rotated(path):
-        file = _opened(older)
-        # A rotation just now has moved what was the newest.
-        if file is not None and os.fstat(file.fileno()).st_ino != position[0]:
-            with file:
+        with _opened(older) or io.BytesIO() as file:
+            # A rotation just now has moved what was the newest.
+            if isinstance(file, io.BytesIO) or os.fstat(file.fileno()).st_ino != newest_inode:
                 yield from (line.decode("utf-8", "replace").rstrip("\n") for line in file)
-    newest = _reopened(path, position[0])
-    if newest is None:
-        return
-    with newest:
-        yield from (line.decode("utf-8", "replace") for line in newest.read(position[1]).split(b"\n") if line)
+    with _reopened(path, newest_inode) or io.BytesIO() as newest:
+        yield from (line.decode("utf-8", "replace") for line in newest.read(length).split(b"\n") if line)
 
 
 def _rotated(path: Path) -> list[Path]:

@@ -79,8 +79,12 @@ def send(
         make_data_dir(project.settings.data_dir)
         try:
             asyncio.run(_send(config, context_of(project, config), outgoing, sent))
-        finally:
-            _report(sent, config.name, as_json=as_json)
+        except BaseException:
+            # What came before the failure was sent all the same.
+            if sent.count or sent.refused:
+                _report(sent, config.name, as_json=as_json)
+            raise
+    _report(sent, config.name, as_json=as_json)
     if sent.refused:
         raise Failure(code=FAILED)
 

@@ -5,6 +5,7 @@ what succeeded is acked; what failed comes back after the visibility timeout (D2
 without being counted; leases are extended for as long as messages are here. It never reads a clock and never waits.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import assert_never
@@ -26,6 +27,7 @@ INVOKE_SLACK_MS = 60_000
 CANCEL_ANSWER_MS = 15_000
 LAST_SETTLE_MS = 1_000
 """What is acked or returned at the very end of a stop still gets so long to be answered."""
+GIVEN_UP_MAX = 16
 AHEAD = "ahead"
 
 
@@ -68,6 +70,8 @@ class QueueMachine:
         self._settlement = Settlement(back_off_ms=self._back_off_ms)
         self._running: dict[int, _Running] = {}
         self._receiving: _Receiving | None = None
+        self._given_up: deque[int] = deque(maxlen=GIVEN_UP_MAX)
+        """Receives that were not answered in time; what one of them brings after all is returned."""
         self._granting: int | None = None
         self._has_headroom = True
         self._failures = 0
@@ -151,17 +155,19 @@ class QueueMachine:
 
     def _on_received(self, fact: facts.Received, now_ms: int) -> None:
         messages = tuple(fact.messages)
-        self.counters.polled += len(messages)
-        is_awaited = self._receiving is not None and fact.id == self._receiving.id
-        if is_awaited:
-            self._receiving = None
-            self._failures = 0
-        if self._stop_by_ms is not None or not is_awaited:
-            # Whoever gave up waiting for these still owns them now; those of an answer that came twice are in use.
-            held = self._receipts_held()
-            late = tuple(message for message in messages if message.receipt not in held)
-            self._return(late, "they came too late", now_ms)
+        if fact.id in self._given_up:
+            # Nobody waits for these any more, and yet they are ours now.
+            self._given_up.remove(fact.id)
+            self._return(messages, "they came too late", now_ms)
             return
+        if self._receiving is None or fact.id != self._receiving.id:
+            return
+        self._receiving = None
+        self._failures = 0
+        if self._stop_by_ms is not None:
+            self._return(messages, "the mapping stops", now_ms)
+            return
+        self.counters.polled += len(messages)
         self._ahead.add(messages, now_ms)
         self._fit_ahead(now_ms)
 
@@ -280,13 +286,14 @@ class QueueMachine:
         else:
             self._return_ahead(now_ms)
             self._request_environment(now_ms)
-            self._receive(now_ms)
         for receipts in self._leases.due(now_ms):
             self._owe(do.Extend(self._new_id(), receipts, self._leases.lease_ms), now_ms)
         for lapsed in self._settlement.give_up(now_ms):
             self._announce(reports.LeasesExpired(len(lapsed.receipts)))
         self._out.extend(self._settlement.next(now_ms, self._new_id))
-        if self._stop_by_ms is not None and self._is_stopped(self._stop_by_ms, now_ms):
+        if self._stop_by_ms is None:
+            self._receive(now_ms)
+        elif self._is_stopped(self._stop_by_ms, now_ms):
             self._is_released = True
             self._out.append(do.Release())
 
@@ -334,7 +341,7 @@ class QueueMachine:
     def _receive(self, now_ms: int) -> None:
         if self._receiving is not None and now_ms >= self._receiving.answer_by_ms:
             self._out.append(do.Cancel(self._receiving.id))
-            self._receiving = None
+            self._give_up_receiving(self._receiving)
         wanted = self._settings.batch_size - len(self._ahead)
         if self._receiving is not None or self._ahead.is_closed or wanted <= 0 or self._receive_again_ms is not None:
             return
@@ -345,6 +352,10 @@ class QueueMachine:
             wait_ms = min(wait_ms, max(0, self._ahead.since_ms + self._settings.batching_window_ms - now_ms))
         self._receiving = _Receiving(self._new_id(), now_ms + wait_ms + RECEIVE_SLACK_MS)
         self._out.append(do.Receive(self._receiving.id, wanted, wait_ms))
+
+    def _give_up_receiving(self, receiving: _Receiving) -> None:
+        self._given_up.append(receiving.id)
+        self._receiving = None
 
     def _may_run_one_more(self) -> bool:
         most = self._settings.concurrency_max
@@ -359,7 +370,7 @@ class QueueMachine:
             receiving.answer_by_ms = now_ms + LAST_SETTLE_MS
             self._out.append(do.Cancel(receiving.id))
         elif receiving is not None and now_ms >= receiving.answer_by_ms:
-            self._receiving = None
+            self._give_up_receiving(receiving)
         self._give_up_ahead("the mapping stops", now_ms)
 
     def _is_stopped(self, stop_by_ms: int, now_ms: int) -> bool:
@@ -399,10 +410,6 @@ class QueueMachine:
     def _is_idle(self) -> bool:
         is_empty = not self._running and not len(self._ahead) and not len(self._settlement)
         return is_empty and self._next_try_ms() is None
-
-    def _receipts_held(self) -> set[str]:
-        running = (receipt for one in self._running.values() for receipt in one.batch.receipts)
-        return {*self._ahead.receipts, *running}
 
     def _back_off_ms(self, tries: int) -> int:
         return retry.wait_ms(self._settings.backoff, tries, self._jitter)

@@ -19,7 +19,7 @@ def open_writer(path: Path, *, create: bool = False) -> sqlite3.Connection:
     """
     _look(path, create=create)
     try:
-        connection = _connect(path, "rwc" if create else "rw")
+        connection = _connect(path, "rwc" if create else "rw", writes=True)
         try:
             _settle_version(connection, path, create=create)
         except BaseException:
@@ -33,11 +33,9 @@ def open_writer(path: Path, *, create: bool = False) -> sqlite3.Connection:
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open a file that a writer has opened before, for reading alone."""
     try:
-        connection = _connect(path, "rw")
-        connection.execute("PRAGMA query_only = ON")
+        return _connect(path, "rw", writes=False)
     except sqlite3.Error as error:
         raise blame(error, path) from error
-    return connection
 
 
 def _look(path: Path, *, create: bool) -> None:
@@ -54,7 +52,7 @@ def _look(path: Path, *, create: bool) -> None:
     raise SourceMissing(f"{path} is not there")
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: str, *, writes: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
@@ -63,11 +61,15 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         cached_statements=256,
         check_same_thread=False,  # opened, used and closed by one thread after another, never by two at once
     )
-    # Before anything is written: it decides the layout of a new file, and is passed over by an old one.
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = OFF")
-    connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_KEPT}")
+    try:
+        # Before anything is written: it decides the layout of a new file, and is passed over by an old one.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_KEPT}")
+        connection.execute(f"PRAGMA query_only = {'OFF' if writes else 'ON'}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

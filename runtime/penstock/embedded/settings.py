@@ -10,8 +10,11 @@ DELAY_MAX_S = 7 * 24 * 3600
 
 _PATH = Setting("Path", "path", doc="the SQLite file (default: sources.db in the data directory); nodes may share one")
 
+_CREATE = Setting("Create", "boolean", default=True, doc="make what is missing; it needs nobody's permission")
+
 STREAM_SETTINGS = (
     _PATH,
+    _CREATE,
     Setting("Stream", "text", doc="the stream's name in the file (default: the source's name)"),
     Setting(
         "Shards",
@@ -54,6 +57,7 @@ STREAM_MAPPING_SETTINGS = (
 
 QUEUE_SETTINGS = (
     _PATH,
+    _CREATE,
     Setting("Queue", "text", doc="the queue's name in the file (default: the source's name)"),
     Setting(
         "DelaySeconds",

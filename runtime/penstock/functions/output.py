@@ -32,7 +32,7 @@ _record_decoder = msgspec.json.Decoder(_Record)
 class Output:
     """The two pipes of one environment, and the tail of its running invocation's log.
 
-    A chunk is read at a time, when the loop serves its readers. A function that prints faster than the node writes waits
+    A chunk is read at a time, as the loop serves its readers. A function that prints faster than the node writes waits
     in its own `print`; the node holds one unfinished line per pipe.
     """
 

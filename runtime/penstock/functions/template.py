@@ -24,7 +24,7 @@ _END_WITHIN_S: Final = 5.0
 _LAST_WORDS_BYTES_MAX: Final = 4096
 
 
-class TemplateFailed(Exception):  # noqa: N818 - it becomes a PenstockError or a NotRun, whose text this is
+class TemplateFailed(Exception):
     """The template could not be started; the text says why, as the end of a sentence about the interpreter."""
 
 

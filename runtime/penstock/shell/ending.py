@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Ending:
-    """Runs work that others may end, by asking for it or by failing."""
+    """Waits for the end of something, and raises what it was told has failed in the meantime."""
 
     def __init__(self) -> None:
         """Belongs to the running loop."""
@@ -25,31 +25,23 @@ class Ending:
         if not self._failed.done():
             self._failed.set_result(error)
 
-    async def until_asked(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run until the end is asked for, then cancel the work. Raises what `fail` was given or the work raised.
-
-        Work that ends by itself has failed.
-        """
-        if not await self._run(work, self._asked):
-            raise RuntimeError("the source's assignments() ended by itself; it may only end by being cancelled")
+    async def until_asked(self) -> None:
+        """Wait until somebody asks for the end. Raises what `fail` was given."""
+        await self._wait(self._asked)
 
     async def to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run the work to its end. Raises what `fail` was given or the work raised."""
-        await self._run(work)
-
-    async def _run(self, work: Coroutine[Any, Any, None], *others: asyncio.Future[None]) -> bool:
+        """Run work to its end; a failure cancels it. Raises what `fail` was given, or what the work raised."""
         task = asyncio.get_running_loop().create_task(work)
         try:
-            awaited: set[asyncio.Future[Any]] = {task, self._failed, *others}
-            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            await self._wait(task)
         finally:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
+        task.result()
+
+    async def _wait(self, other: asyncio.Future[None]) -> None:
+        awaited: set[asyncio.Future[Any]] = {other, self._failed}
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
         if self._failed.done():
-            if not task.cancelled():
-                task.exception()
             raise self._failed.result()
-        if not task.cancelled():
-            task.result()
-        return any(other.done() for other in others)

@@ -9,6 +9,7 @@ from penstock.shell.composition import Mapping
 from penstock.shell.health import add_counters
 from penstock.shell.idleness import Idleness, MappingObservation, PartObservation, Verdict
 from penstock.shell.machine_driver import clock_ms
+from penstock.shell.queue_mapping import QueueMapping
 from penstock.shell.stream_mapping import StreamMapping
 
 LOOK_MS = 100
@@ -45,29 +46,32 @@ class IdleWatch:
             await asyncio.sleep(LOOK_MS / 1000)
 
     async def _ask(self) -> None:
-        for mapping in self._mappings:
-            try:
-                async with asyncio.timeout(ANSWER_MS / 1000):
-                    await self._ask_one(mapping)
-            except SourceError as error:
-                mapping.reporting.on_source(error, "ask for the backlog")
-            except TimeoutError:
-                mapping.reporting.log.warning("backlog not told in time", waited_ms=ANSWER_MS)
+        self._backlogs.clear()
+        await asyncio.gather(*(self._ask_one(mapping) for mapping in self._mappings))
 
     async def _ask_one(self, mapping: Mapping) -> None:
-        name = mapping.config.name
-        if isinstance(mapping, StreamMapping):
-            for shard, view in mapping.views().items():
-                self._backlogs.pop((name, shard), None)
-                if view.reached is not None:
-                    backlog = await mapping.backlog(shard, view.reached)
-                    if backlog is not None:
-                        self._backlogs[name, shard] = backlog.count
-        else:
-            self._backlogs.pop((name, ""), None)
-            backlog = await mapping.backlog()
+        try:
+            async with asyncio.timeout(ANSWER_MS / 1000):
+                if isinstance(mapping, StreamMapping):
+                    views = mapping.views()
+                    await asyncio.gather(*(self._ask_shard(mapping, shard, view) for shard, view in views.items()))
+                else:
+                    await self._ask_queue(mapping)
+        except SourceError as error:
+            mapping.reporting.on_source(error, "ask for the backlog")
+        except TimeoutError:
+            mapping.reporting.log.warning("backlog not told in time", waited_ms=ANSWER_MS)
+
+    async def _ask_shard(self, mapping: StreamMapping, shard: str, view: StreamView) -> None:
+        if view.reached is not None:
+            backlog = await mapping.backlog(shard, view.reached)
             if backlog is not None:
-                self._backlogs[name, ""] = backlog.count + backlog.delayed
+                self._backlogs[mapping.config.name, shard] = backlog.count
+
+    async def _ask_queue(self, mapping: QueueMapping) -> None:
+        backlog = await mapping.backlog()
+        if backlog is not None:
+            self._backlogs[mapping.config.name, ""] = backlog.count + backlog.delayed
 
     def _observe(self, mapping: Mapping) -> MappingObservation:
         health, name = mapping.health, mapping.config.name

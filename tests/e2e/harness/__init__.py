@@ -11,6 +11,6 @@ from harness.invocation import Invocation
 from harness.ledger import Ledger
 from harness.node import Node, Nodes
 from harness.orders import Order, identities, orders
-from harness.project import KafkaProject
+from harness.project import KafkaProject, offsets
 
-__all__ = ["Invocation", "KafkaProject", "Ledger", "Node", "Nodes", "Order", "identities", "orders"]
+__all__ = ["Invocation", "KafkaProject", "Ledger", "Node", "Nodes", "Order", "identities", "offsets", "orders"]

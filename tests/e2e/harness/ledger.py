@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -93,13 +92,17 @@ class Ledger:
             shards[each.shard].append(each)
         return dict(shards)
 
-    def out_of_order(self) -> list[str]:
+    def out_of_order(self, *, given_anew_s: float | None = None) -> list[str]:
         """List what breaks the order of a shard: a record passed over, or one repeated without a new owner.
 
         Nothing is ever passed over. An owner goes on where it stands: behind a batch that returned, and at a batch that
-        did not. A new owner goes on from the checkpoint, at or before what the old one did last.
+        did not. A new owner goes on from the checkpoint, at or before what the old one did last; so does a node that
+        was given a shard of its own once more, after `given_anew_s`.
         """
-        return [problem for invocations in self.by_shard().values() for problem in _out_of_order(invocations)]
+        problems: list[str] = []
+        for invocations in self.by_shard().values():
+            problems += _out_of_order(invocations, float("inf") if given_anew_s is None else given_anew_s)
+        return problems
 
     def out_of_order_by_key(self) -> list[str]:
         """List the keys whose numbers were not first seen in ascending order."""
@@ -130,7 +133,7 @@ class Ledger:
                 yield shard, [each for each in invocations[:begun] if each.last >= first]
 
 
-def _out_of_order(invocations: list[Invocation]) -> Iterator[str]:
+def _out_of_order(invocations: list[Invocation], given_anew_s: float) -> Iterator[str]:
     universe = sorted({offset for each in invocations for offset in each.offsets})
     place = {offset: index for index, offset in enumerate(universe)}
     next_place = 0
@@ -141,15 +144,11 @@ def _out_of_order(invocations: list[Invocation]) -> Iterator[str]:
             yield f"{each} leaves records out"
         if start > next_place:
             yield f"{each} passes over what was not handled from {universe[next_place]} on"
-        if before is not None and before.node == each.node:
+        is_same_owner = before is not None and before.node == each.node
+        if before is not None and is_same_owner and not before.began_s < given_anew_s <= each.began_s:
             expected = place[before.last] + 1 if before.has_returned else place[before.first]
             if start != expected:
                 yield f"{each} should begin at place {expected} of its shard, after {before}"
         if each.has_returned:
             next_place = max(next_place, place[each.last] + 1)
         before = each
-
-
-def now_s() -> float:
-    """Read the clock that the ledger's times are of."""
-    return time.monotonic()

@@ -34,7 +34,13 @@ class Node:
         self.data_dir = folder / f"data-{name}"
         self._stderr = folder / f"{self.name}.stderr"
         self._stdout = folder / f"{self.name}.stdout"
-        command = [sys.executable, *(["/tmp/penstock_shim.py"] if os.path.exists("/tmp/penstock_shim.py") else ["-m", "penstock"]), "up", "--file", str(project.file)]
+        command = [
+            sys.executable,
+            *(["/tmp/penstock_shim.py"] if os.path.exists("/tmp/penstock_shim.py") else ["-m", "penstock"]),
+            "up",
+            "--file",
+            str(project.file),
+        ]
         command += ["--data-dir", str(self.data_dir), "--listen", "127.0.0.1:0"]
         command += ["--log-format", "json", "--log-level", "debug", *options]
         with self._stderr.open("wb") as stderr, self._stdout.open("wb") as stdout:
@@ -79,7 +85,9 @@ class Node:
     def wait_log(self, event: str, *, timeout_seconds: float = 30, **fields: Any) -> LogLine:
         """Wait for the first line of an event with these fields."""
         return self._until(
-            lambda: self.log(event, **fields), what=f"'{event}' {fields or ''} in the log", timeout_seconds=timeout_seconds
+            lambda: self.log(event, **fields),
+            what=f"'{event}' {fields or ''} in the log",
+            timeout_seconds=timeout_seconds,
         )[0]
 
     def status(self) -> dict[str, Any]:
@@ -90,8 +98,8 @@ class Node:
             return found
 
     def mapping(self) -> dict[str, Any]:
-        """Give the status of its one mapping."""
-        found: dict[str, Any] = self.status()["mappings"][0]
+        """Give the status of its one mapping, as soon as it has it."""
+        found: dict[str, Any] = self._until(lambda: self.status()["mappings"], what="it has its mapping")[0]
         return found
 
     def shards(self) -> set[str]:
@@ -100,7 +108,9 @@ class Node:
 
     def wait_shards(self, count: int, *, timeout_seconds: float = 30) -> set[str]:
         """Wait until it reads so many shards."""
-        self._until(lambda: len(self.shards()) == count, what=f"it reads {count} shards", timeout_seconds=timeout_seconds)
+        self._until(
+            lambda: len(self.shards()) == count, what=f"it reads {count} shards", timeout_seconds=timeout_seconds
+        )
         return self.shards()
 
     def wait_idle(self, *, timeout_seconds: float = 60) -> None:
@@ -144,9 +154,7 @@ class Node:
 
     def again(self, *options: str) -> Node:
         """Make the next run of the same node: its data directory, its project; other options if given."""
-        return Node(
-            self.project, self._folder, name=self._name, run=self._run + 1, options=options or self._options
-        )
+        return Node(self.project, self._folder, name=self._name, run=self._run + 1, options=options or self._options)
 
     def end(self) -> None:
         """End it in whatever state it is, with everything below it."""
@@ -159,10 +167,12 @@ class Node:
         return (
             mapping["state"] == "Enabled"
             and bool(mapping["shards"])
-            and all(shard["lag"] == 0 and not shard["in_flight"] and not shard["buffered"] for shard in mapping["shards"])
+            and all(
+                shard["lag"] == 0 and not shard["in_flight"] and not shard["buffered"] for shard in mapping["shards"]
+            )
         )
 
-    def _until(self, get: Callable[[], Any], *, what: str, timeout_seconds: float) -> Any:
+    def _until(self, get: Callable[[], Any], *, what: str, timeout_seconds: float = 30) -> Any:
         def alive() -> Any:
             found = get()
             assert found or self.is_running, f"{self.name} ended with {self._process.poll()}, before {what}"

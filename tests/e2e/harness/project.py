@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from brokers import committed_offsets
 from harness.ledger import Ledger
 
 _FUNCTION = Path(__file__).resolve().parent / "function"
@@ -64,3 +65,9 @@ class KafkaProject:
     def group(self) -> str:
         """The consumer group of its mapping."""
         return f"{self.name}.{self.mapping}"
+
+
+def offsets(address: str, project: KafkaProject) -> dict[int, int]:
+    """Give the offset that a project's mapping has committed for each partition of its topic."""
+    committed = committed_offsets(address, project.group, project.topic)
+    return {partition: offset for partition, (offset, _) in committed.items()}

@@ -7,7 +7,8 @@ import pytest
 
 from contract.queue_contract import QueueSubject
 from contract.stream_contract import StreamSubject
-from penstock.api import Outgoing, SourceBroken, SourceContext, SourceDenied, SourceMissing
+from penstock.api import Outgoing, SourceBroken, SourceContext, SourceDenied, SourceMissing, SourceUnavailable
+from penstock.embedded import database
 from penstock.embedded.plugin import QUEUE, STREAM
 from penstock.embedded.schema import SCHEMA_VERSION
 from plugins.embedded.children import child
@@ -130,5 +131,41 @@ def test_creating_twice_changes_nothing(queue_source):
         assert not await QUEUE.operate(queue_source).create()
         async with subject.receiver() as receiver:
             assert [message.body for message in await subject.receive(receiver, 1)] == [b"kept"]
+
+    asyncio.run(scenario())
+
+
+def test_a_file_locked_for_too_long_is_unavailable_and_then_usable_again(queue_source, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 100)
+
+    async def scenario():
+        subject = QueueSubject(type=QUEUE, source=queue_source)
+        async with subject.writer() as writer, subject.receiver() as receiver:
+            other = sqlite3.connect(queue_source.data_dir / "sources.db", isolation_level=None)
+            with contextlib.closing(other):
+                other.execute("BEGIN IMMEDIATE")
+                with pytest.raises(SourceUnavailable, match="locked by another process"):
+                    await writer.send([Outgoing(value=b"not now")])
+                other.execute("ROLLBACK")
+            assert await writer.send([Outgoing(value=b"now")]) == [None]
+            assert [message.body for message in await subject.receive(receiver, 1)] == [b"now"]
+
+    asyncio.run(scenario())
+
+
+def test_a_write_that_fails_takes_no_other_with_it(queue_source):
+    def fail(_):
+        raise ValueError("a bug of ours")
+
+    async def scenario():
+        subject = QueueSubject(type=QUEUE, source=queue_source)
+        async with subject.writer() as writer, subject.receiver() as receiver:
+            writes = [writer.send([Outgoing(value=str(index).encode())]) for index in range(50)]
+            answers = await asyncio.gather(*writes, writer._file.write(fail), return_exceptions=True)
+            assert answers[:50] == [[None]] * 50
+            assert isinstance(answers[50], ValueError)
+            messages = await subject.receive(receiver, 50)
+            assert sorted(int(message.body) for message in messages) == list(range(50))
+            assert not await receiver.receive(messages_max=1, wait_ms=0)
 
     asyncio.run(scenario())

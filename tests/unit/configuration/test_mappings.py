@@ -151,8 +151,8 @@ def test_a_starting_time_is_refused_where_the_source_knows_no_time(folder, write
     )
     assert folder.findings(text) == [
         (
-            f"penstock.yaml:10: {EVENT}.StartingPosition: is AT_TIMESTAMP, and a source of type drum can not seek by time; "
-            "TRIM_HORIZON or LATEST"
+            f"penstock.yaml:10: {EVENT}.StartingPosition: is AT_TIMESTAMP, "
+            "and a source of type drum can not seek by time; TRIM_HORIZON or LATEST"
         )
     ]
 
@@ -227,11 +227,12 @@ def test_warnings_name_what_is_allowed_and_dangerous(folder):
             "10 seconds or more; leases are extended while it runs"
         ),
         (
-            "penstock.yaml:10: Functions.billing.Events.A.MaximumRetryAttempts: a record that always fails blocks its shard "
-            "for ever; MaximumRetryAttempts bounds it"
+            "penstock.yaml:10: Functions.billing.Events.A.MaximumRetryAttempts: "
+            "a record that always fails blocks its shard for ever; MaximumRetryAttempts bounds it"
         ),
         (
-            "penstock.yaml:12: Functions.billing.Events.C.Source: a message of 'jobs' that always fails comes back for ever; "
+            "penstock.yaml:12: Functions.billing.Events.C.Source: "
+            "a message of 'jobs' that always fails comes back for ever; "
             "an end to retries (RedrivePolicy) is not supported yet"
         ),
     ]

@@ -1,4 +1,4 @@
-"""Loading plugins: what is right is registered, what is wrong is listed with its reason, and neither stops the other."""
+"""Loading plugins: what is right is registered, what is wrong is listed with its reason, and all others work."""
 
 import importlib
 import sys
@@ -26,7 +26,8 @@ def open_stream(source, mapping):
 def register_sources(register):
     register(
         SourceType(
-            name="tape", kind="stream", doc="a tape", capabilities=StreamCapabilities(seekable_by_time=True, keyed=True),
+            name="tape", kind="stream", doc="a tape",
+            capabilities=StreamCapabilities(seekable_by_time=True, keyed=True),
             settings=(Setting("Reel", "text"),), event_formats=("kinesis",), open_stream=open_stream,
         )
     )

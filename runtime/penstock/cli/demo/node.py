@@ -11,6 +11,7 @@ from typing import Any
 
 LINE_BYTES_MAX = 1024 * 1024
 IDLE_S = 2.5
+PATIENCE_S = 60
 
 
 class DemoNode:
@@ -41,7 +42,8 @@ class DemoNode:
 @asynccontextmanager
 async def run_node(file: Path, data_dir: Path, ledger: Path) -> AsyncIterator[DemoNode]:
     """Start `penstock up` on a configuration, and make sure it is gone at the end."""
-    options = ("--listen", "none", "--log-format", "json", "--log-level", "debug", f"--until-idle={IDLE_S}")
+    logging = ("--log-format", "json", "--log-level", "debug")
+    options = ("--listen", "none", *logging, f"--until-idle={IDLE_S}", "--timeout", str(PATIENCE_S))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "penstock", "up", "-f", str(file), "--data-dir", str(data_dir), *options),
         stdin=asyncio.subprocess.DEVNULL,

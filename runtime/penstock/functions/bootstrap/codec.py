@@ -7,7 +7,9 @@ digits where a number may stand is left to the standard library, and so is what 
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib.util
 import json
 from collections.abc import Callable
 from decimal import Decimal
@@ -24,7 +26,7 @@ _SHAPE_TABLE = bytes(_SHAPE)
 _LONG_NUMBER = b"," + b"0" * 19
 
 
-class ResponseNotJson(Exception):  # noqa: N818 - it is no error of ours: the function's response is what it is
+class ResponseNotJson(Exception):
     """The handler's result can not be written as JSON; the text is the codec's own."""
 
 
@@ -67,6 +69,16 @@ class Codec:
             return text.encode()
         except UnicodeEncodeError:  # a lone surrogate, which only an escape can say
             return json.dumps(response, allow_nan=False, default=_default).encode()
+
+
+def warm_up() -> None:
+    """Import what orjson imports, where the interpreter has it; orjson itself may yet come from the function's code."""
+    if importlib.util.find_spec("orjson") is None:
+        return
+    # An old interpreter lacks the newest of them, and then so does its orjson.
+    with contextlib.suppress(ImportError):
+        for name in ("dataclasses", "datetime", "uuid", "zoneinfo"):
+            importlib.import_module(name)
 
 
 def _may_hold_long_number(body: bytes | bytearray) -> bool:

@@ -14,7 +14,7 @@ _TRACE_ENTRIES_MAX = 200
 Document = Dict[str, Any]  # noqa: UP006 - evaluated at run time on Python 3.8
 
 
-class InitFailure(Exception):  # noqa: N818 - a value that travels as an exception
+class InitFailure(Exception):
     """The function could not be loaded; `document` says why."""
 
     def __init__(self, failed: Document) -> None:

@@ -21,6 +21,7 @@ import time
 from typing import Any
 
 from penstock.functions.bootstrap import descendants, environment, failures, frames, kernel, output
+from penstock.functions.bootstrap.codec import Codec, warm_up
 from penstock.functions.bootstrap.handler import load
 
 _MESSAGE_BYTES_MAX = 65_536
@@ -52,6 +53,7 @@ class Template:
     def run(self) -> None:
         self._listen_to_signals()
         kernel.die_with_parent(signal.SIGTERM)
+        warm_up()
         gc.collect()
         gc.freeze()
         self._tell(event="hello", python=".".join(map(str, sys.version_info[:3])), adopts=self._adopts)
@@ -226,6 +228,8 @@ class Template:
             environment.prepare(setup)
             load(setup["handler"], setup["hint"])
             _refuse_what_is_left(setup["handler"], sockets_before)
+            # Imports the faster JSON, if there is one, for every fork.
+            Codec()
         except failures.InitFailure as failed:
             output.report("ERROR", failures.as_text(failed.document))
             kind, body = frames.INIT_FAILED, failures.encode(failed.document)
