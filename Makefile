@@ -55,7 +55,7 @@ bench: environment ## each path beside its raw client loop and the bare pipeline
 simulate: environment ## the simulations over many seeds on all cores (SEEDS=1000)
 	@$(BIN)/python tests/simulation/simulate.py --seeds $(SEEDS)
 
-build: environment ## the wheels of every distribution, into dist/
+build: python | $(UV) ## the wheels of every distribution, into dist/
 	@rm -rf dist
 	@$(UV) build --quiet --all-packages --wheel --out-dir dist
 	@ls -1 dist/*.whl

@@ -24,14 +24,17 @@ def run(*command, cwd=ROOT, env=None, check=True):
 
 
 def environment(folder):
-    """The user's shell: nothing of ours but what is installed in this one environment."""
-    kept = {name: value for name, value in os.environ.items() if name in {"HOME", "LANG", "TMPDIR"} or "PIP" in name}
-    return {**kept, "PATH": f"{folder / 'bin'}:{os.defpath}:/usr/local/bin"}
+    """The user's shell: nothing of ours on its path but what is installed in this one environment."""
+    ours = ("PYTHON", "PENSTOCK_", "VIRTUAL_ENV", "UV_PROJECT", "UV_PYTHON")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    path = [entry for entry in kept["PATH"].split(os.pathsep) if not entry.startswith(str(ROOT / ".venv"))]
+    return {**kept, "PATH": os.pathsep.join([str(folder / "bin"), *path])}
 
 
 def make_environment(folder, *packages):
     run(sys.executable, "-m", "venv", folder)
-    run(folder / "bin" / "pip", "install", "--quiet", *packages)
+    if packages:
+        run(folder / "bin" / "pip", "install", "--quiet", *packages)
     return folder
 
 
@@ -54,7 +57,7 @@ def everything(wheels, tmp_path_factory):
 def test_the_runtime_alone_runs_the_demo(wheels, tmp_path):
     venv = make_environment(tmp_path / "venv", wheels["penstock"])
     listed = json.loads(run("penstock", "plugin", "list", "--json", env=environment(venv), cwd=tmp_path).stdout)
-    assert [plugin["name"] for plugin in listed["plugins"]] == ["embedded"]
+    assert [plugin["name"] for plugin in listed] == ["embedded"]
     ran = run("penstock", "demo", env=environment(venv), cwd=tmp_path)
     assert "sent 3300 = processed 3275 + given up 25" in ran.stdout
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import pytest
 from harness import KafkaProject, Node, Order, identities, offsets, orders
@@ -13,6 +15,8 @@ from harness import KafkaProject, Node, Order, identities, offsets, orders
 from brokers import Produced, committed_offsets, produce, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
+
+LOG = logging.getLogger("tests.e2e")
 
 SESSION_S = 6
 """The shortest session that a broker allows by default."""
@@ -49,7 +53,7 @@ class Flow:
             self._thread.join()
 
 
-def test_partitions_move_between_nodes_and_no_two_run_one_at_a_time(kafka, topic, nodes, tmp_path, record_property):
+def test_partitions_move_between_nodes_and_no_two_run_one_at_a_time(kafka, topic, nodes, tmp_path):
     name = topic(partitions=4)
     project = KafkaProject(
         tmp_path / "shop", kafka.address, name, BatchSize=20, work_seconds=0.1, SessionTimeoutSeconds=SESSION_S
@@ -82,7 +86,7 @@ def test_partitions_move_between_nodes_and_no_two_run_one_at_a_time(kafka, topic
         assert right.shards() == before
         _wait_working(ledger, left, right)
     back_s = _seconds_until_reading(right)
-    record_property("seconds_from_start_to_partitions", back_s)
+    LOG.info("a killed node that was restarted at once read its partitions after %.2f s", back_s)
 
     ledger.wait_for_all(flow.expected)
     for node in (left, right):
@@ -112,7 +116,7 @@ def test_a_node_frozen_past_its_session_and_woken_changes_nothing(kafka, topic, 
     stopped = nodes.start(project, name="stopped")
     ledger.wait_for(lambda found: len(found) == 2, what="the second batch is with the function")
     owner = nodes.start(project, name="owner")
-    until(lambda: owner.mapping()["state"] == "Enabled", what="the other node has joined")
+    until(lambda: _members(kafka.address, project.group) == 2, what="the other node has joined")
 
     stopped.freeze()
     owner.wait_log("reading", shard=f"{name}-0", timeout_seconds=SESSION_S + 20)
@@ -138,6 +142,27 @@ def test_a_node_frozen_past_its_session_and_woken_changes_nothing(kafka, topic, 
     assert ledger.handed_out() == handed_out + identities(records[40:])
 
 
+def test_a_node_for_which_no_partition_is_left_is_ready_and_ends_when_it_is_idle(kafka, topic, nodes, tmp_path):
+    name = topic()
+    records = orders(10)
+    produce(kafka.address, name, records)
+    project = KafkaProject(tmp_path / "shop", kafka.address, name)
+    reader = nodes.start(project, name="reader")
+    reader.wait_idle()
+
+    spare = nodes.start(project, "--until-idle=1", name="spare")
+
+    until(lambda: spare.mapping()["state"] == "Enabled", what="it is enabled, with nothing to read")
+    assert spare.wait(timeout_seconds=20) == 0
+    assert spare.log("reading") == []
+    assert project.ledger.handed_out() == identities(records)
+
+
+def _members(address: str, group: str) -> int:
+    described = AdminClient({"bootstrap.servers": address}).describe_consumer_groups([group])[group]
+    return len(described.result(timeout=10).members)
+
+
 def _is_at_rest(node: Node) -> bool:
     mapping = node.mapping()
     return not mapping["in_flight"] and all(shard["lag"] == 0 for shard in mapping["shards"])
@@ -161,8 +186,6 @@ def _wait_working(ledger, *nodes: Node) -> None:
 
 def _seconds_until_reading(node: Node) -> float:
     """Tell from the log how long after its start a node had the last of its partitions."""
-    from datetime import datetime
-
     started = node.log("node started")[0]["timestamp"]
     reading = node.log("reading")[-1]["timestamp"]
     return (datetime.fromisoformat(reading) - datetime.fromisoformat(started)).total_seconds()

@@ -1,6 +1,7 @@
 """A node that ends by itself: when, with which exit code, and what it says."""
 
 import json
+import socket
 
 import pytest
 
@@ -80,6 +81,29 @@ Functions:
     ran = project.up("--until-idle=1", "--timeout=30")
 
     assert ran.returncode == 2
+    assert ran.stderr.splitlines()[-1].startswith("Error: mapping 'tally.Ticks': ")
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_broker_that_can_not_be_reached_ends_it_with_3_and_one_message(tmp_path):
+    config = """
+Name: {name}
+Sources:
+  ticks: {{Type: kafka, BootstrapServers: "127.0.0.1:PORT", Topic: ticks}}
+Functions:
+  tally:
+    CodeUri: fn
+    Handler: app.{handler}
+    Events:
+      Ticks: {{Source: ticks, StartingPosition: TRIM_HORIZON, MaximumRetryAttempts: {retries}}}
+"""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    project = Project(tmp_path / "shop", config=config.replace("PORT", str(port)))
+
+    ran = project.up("--until-idle=1")
+
+    assert ran.returncode == 3
     assert ran.stderr.splitlines()[-1].startswith("Error: mapping 'tally.Ticks': ")
     assert "Traceback" not in ran.stderr
 

@@ -242,6 +242,58 @@ def test_a_drain_lets_what_runs_end_and_commits_it():
     run(scenario())
 
 
+def test_a_shard_that_is_lost_during_the_drain_is_ended_at_once():
+    async def scenario() -> None:
+        broker = StreamBroker()
+        broker.put(b"one")
+        bench = start(stream_config(broker), never)
+        await until(lambda: bench.executor.started)
+        assert broker.assignments is not None
+
+        draining = asyncio.create_task(bench.drain(grace_ms=60_000))
+        await asyncio.sleep(0.02)
+        broker.assignments.put_nowait(ShardsLost(("s-0",)))
+        await draining
+
+        assert (bench.executor.ended, broker.committed(), broker.released) == (1, -1, [])
+
+    run(scenario())
+
+
+def test_assignments_that_end_by_themselves_are_a_bug_of_the_plugin():
+    async def scenario() -> None:
+        broker = StreamBroker()
+        bench = start(stream_config(broker))
+        await until(lambda: broker.fetches)
+        assert broker.assignments is not None
+
+        broker.assignments.put_nowait(None)
+        await asyncio.wait({bench.task})
+
+        assert "ended by itself" in str(bench.task.exception())
+
+    run(scenario())
+
+
+def test_a_source_that_loses_track_of_its_shards_is_made_anew():
+    async def scenario() -> None:
+        broker = StreamBroker()
+        broker.put(b"one")
+        bench = start(stream_config(broker))
+        await until(lambda: broker.committed() == 0)
+        assert broker.assignments is not None
+
+        broker.assignments.put_nowait(SourceUnavailable("the group has forgotten us"))
+        await until(lambda: broker.opened == 2)
+        broker.put(b"two")
+        await until(lambda: broker.committed() == 1)
+        await bench.drain()
+
+        assert len(bench.executor.started) == 2
+
+    run(scenario())
+
+
 def test_what_outlasts_the_drain_is_ended_without_an_attempt():
     async def scenario() -> None:
         broker = StreamBroker()

@@ -74,7 +74,8 @@ class StreamBroker:
     released: list[str] = field(default_factory=list)
     fetches: list[list[str]] = field(default_factory=list)
     refuses_commits: bool = False
-    assignments: "asyncio.Queue[Assignment] | None" = None
+    assignments: "asyncio.Queue[Assignment | SourceError | None] | None" = None
+    """What the open source yields next; an error is raised there, and None ends it."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, *values: bytes, shard: str = "s-0") -> None:
@@ -110,6 +111,8 @@ class StreamTwin:
         assert self.broker.assignments is not None
         while True:
             change = await self.broker.assignments.get()
+            if change is None:
+                return
             if isinstance(change, BaseException):
                 raise change
             yield change

@@ -22,6 +22,10 @@ class Chance:
     def between(self, least: int, most: int) -> int:
         return self._random.randint(least, most)
 
+    def soon_ms(self) -> int:
+        """Draw how long the way of a fact takes: next to nothing, mostly."""
+        return self.between(0, 3) if self.happens(0.9) else self.between(0, 800)
+
     def one_of(self, choices: Sequence[T]) -> T:
         return self._random.choice(choices)
 

@@ -45,7 +45,7 @@ class Function:
         run = Run(end)
         if chance.happens(faults.function_stuck):
             return run
-        duration_ms = chance.between(1, 400) if chance.happens(0.9) else chance.between(400, self._timeout_ms - 1)
+        duration_ms = chance.between(1, 400) if chance.happens(0.95) else chance.between(400, self._timeout_ms - 1)
         result: InvocationResult | None = Returned(b"null", duration_ms)
         if chance.happens(faults.throttled):
             duration_ms = chance.between(0, 20)

@@ -185,7 +185,7 @@ MUTANTS = (
     ),
     Mutant(
         "keeps what it was given while it stops", "queue", QUEUE,
-        "self._return(messages, \"the mapping stops\", now_ms)", "pass",
+        'self._return(messages, "the mapping stops", now_ms)', "pass",
     ),
     Mutant(
         "waits for ever for a receive", "queue", QUEUE,

@@ -82,8 +82,7 @@ class Node:
 
     def _tell_granted(self, granted: Sequence[Any]) -> None:
         for number, grant in granted:
-            delay_ms = self.world.chance.between(0, 3)
-            self.world.clock.after(delay_ms, self.machines[number].step, facts.EnvironmentGranted(grant))
+            self.world.clock.after(self.world.chance.soon_ms(), self.machines[number].step, facts.EnvironmentGranted(grant))
         self.on_concurrency_changed()
 
     def on_concurrency_changed(self) -> None:
@@ -153,7 +152,7 @@ class Driven:
             on_ended(command, result)
             self.node.give_back(self.number, command.grant)
             if result is not None:
-                self.post(facts.Responded(command.id, result), self._world.chance.between(0, 3))
+                self.post(facts.Responded(command.id, result), self._world.chance.soon_ms())
 
         self.node.runs[key] = self.node.function.invoke(is_poisoned=is_poisoned, end=end)
 

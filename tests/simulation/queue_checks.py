@@ -35,6 +35,7 @@ class QueueChecks:
         """Receipts that wait, with the time of their coming."""
         self._receiving: int | None = None
         self._owed: set[str] = set()
+        self._due_back: set[str] = set()
         self._has_headroom = True
         self._stop_by_ms: int | None = None
         self._is_released = False
@@ -55,7 +56,10 @@ class QueueChecks:
             case facts.HeadroomChanged(free=free):
                 self._has_headroom = free
             case facts.Received(id=asked, messages=messages):
-                if asked == self._receiving and self._stop_by_ms is None:
+                if asked == self._receiving and self._stop_by_ms is not None and not self._is_released:
+                    self._receiving = None
+                    self._due_back = {message.receipt for message in messages}
+                elif asked == self._receiving and self._stop_by_ms is None:
                     self._receiving = None
                     self._ahead |= {
                         message.receipt: now_ms
@@ -158,6 +162,7 @@ class QueueChecks:
             self._owed.discard(receipt)
 
     def _on_nack(self, command: do.Nack) -> None:
+        self._due_back.difference_update(command.receipts)
         for receipt in command.receipts:
             if self.holds(receipt) and receipt not in self._ahead:
                 self._fail(f"returns {receipt}, which runs")
@@ -189,6 +194,8 @@ class QueueChecks:
     def after_step(self, now_ms: int) -> None:
         if len(self._ahead) > self._batch_size_max:
             self._fail(f"has {len(self._ahead)} messages waiting")
+        if self._grants or self._due_back:
+            self._fail(f"keeps what it can not use: environments {self._grants}, messages {sorted(self._due_back)}")
         view = self._machine.view()
         if view.waiting != len(self._ahead):
             self._fail(f"shows {view.waiting} waiting, and has {list(self._ahead)} at {now_ms}")

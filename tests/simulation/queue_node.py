@@ -104,7 +104,7 @@ class DrivenQueue(Driven):
         world.check_lapsed(lapsed)
         if messages or world.clock.now_ms >= until_ms:
             del self._polls[command.id]
-            self.post(facts.Received(command.id, messages), world.chance.between(0, 5))
+            self.post(facts.Received(command.id, messages), world.chance.soon_ms())
         else:
             world.clock.after(POLL_MS, self._poll, command, until_ms)
 

@@ -39,6 +39,9 @@ RATES = (0, 0, 0.03, 0.1, 0.3)
 def draw_faults(chance: Chance) -> Faults:
     rates = {field.name: chance.one_of(RATES) for field in fields(Faults)}
     rates["crash"] /= 20
+    if chance.happens(0.2):
+        # Where nothing of a kind goes wrong, more may be promised.
+        rates |= {name: 0 for name in rates if name.startswith(("store", "slow", "function_reply"))}
     return Faults(**rates)
 
 
@@ -84,7 +87,7 @@ def draw_stream(seed: int) -> StreamScenario:
         trims=chance.one_of((0, 0, 2, 6)),
         rebalances=chance.one_of((0, 2, 8)),
         crashes=chance.one_of((0, 2, 8)),
-        changes=chance.one_of((0, 0, 4)),
+        changes=chance.one_of((0, 3, 10)),
     )
 
 
@@ -127,7 +130,7 @@ def draw_queue(seed: int) -> QueueScenario:
     return QueueScenario(
         settings=change_queue(
             QueueSettings(
-                function_timeout_ms=chance.one_of((3_000, 60_000)),
+                function_timeout_ms=chance.one_of((3_000, 9_000)),
                 visibility_timeout_ms=chance.one_of((3_000, 30_000)),
                 event_bytes_max=600,
             ),
@@ -138,13 +141,13 @@ def draw_queue(seed: int) -> QueueScenario:
         nodes=chance.between(1, 3),
         environments_max=chance.between(1, 4),
         function_max=chance.one_of((None, 1, 2)),
-        sends=chance.between(3, 20),
-        messages_per_send=chance.one_of((1, 4, 12)),
+        sends=chance.between(10, 60),
+        messages_per_send=chance.one_of((1, 4, 20)),
         poison=chance.one_of((0, 0.02, 0.1)),
         too_large=chance.one_of((0, 0.02, 0.1)),
-        stops=chance.one_of((0, 1, 3)),
-        crashes=chance.one_of((0, 1, 3)),
-        changes=chance.one_of((0, 0, 2)),
+        stops=chance.one_of((0, 2, 8)),
+        crashes=chance.one_of((0, 0, 4)),
+        changes=chance.one_of((0, 3, 10)),
     )
 
 

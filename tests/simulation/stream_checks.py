@@ -255,7 +255,8 @@ class StreamChecks:
     # The state after a step.
 
     def after_step(self, now_ms: int) -> None:
-        del now_ms
+        if self._books.grants:
+            self._fail(f"neither uses nor gives back an environment at {now_ms}")
         view = self._machine.view()
         bounds = self._bounds
         bytes_bound = 2 * bounds.buffer_bytes + TOO_LARGE_BYTES + bounds.batch_size * 130

@@ -63,6 +63,18 @@ BROKEN = frozenset(
     }
 )
 
+# A broker that has just started has yet to find out who coordinates what.
+NOT_READY = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError._WAIT_COORD,
+    }
+)
+
 # The broker has not made up its mind about the group yet, or knows us under a newer generation than the request had.
 COMMIT_AGAIN = frozenset(
     {

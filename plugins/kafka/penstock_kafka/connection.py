@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.api import SourceBroken, SourceDenied, SourceError, SourceMissing, SourceUnavailable
 from penstock_kafka.client import Answer, KafkaError, KafkaException, error_of, may, new_admin
-from penstock_kafka.codes import ALL_BROKERS_DOWN, DENIED, UNREACHED
+from penstock_kafka.codes import ALL_BROKERS_DOWN, DENIED, NOT_READY, UNREACHED
 from penstock_kafka.config import bootstrap_servers, common_config
 from penstock_kafka.errors import reason_of, source_error
 from penstock_kafka.notes import METADATA_BYTES_MAX
@@ -18,6 +18,8 @@ from penstock_kafka.notes import METADATA_BYTES_MAX
 CONNECT_TIMEOUT_S = 8.0
 REASON_TIMEOUT_S = 0.5
 """How long to wait for the reason when librdkafka has said only that all brokers are down."""
+
+AGAIN_S = 0.2
 
 _STEP_S = 0.02
 
@@ -112,7 +114,11 @@ class Connection:
             except (TimeoutError, concurrent.futures.TimeoutError):
                 pass
             except KafkaException as raised:
-                raise self._failure(error_of(raised), what) from None
+                error = error_of(raised)
+                if error.code() not in NOT_READY or time.monotonic() > deadline_s:
+                    raise self._failure(error, what) from None
+                time.sleep(AGAIN_S)
+                answer = ask(CONNECT_TIMEOUT_S)
             now_s = time.monotonic()
             if self._refusal() is not None or now_s > deadline_s:
                 raise self._unreachable()

@@ -39,23 +39,30 @@ class KafkaDestination:
 
     def _send(self, records: list[Outgoing]) -> list[Outcome]:
         outcomes = [_unfit(record, self._place) for record in records]
+        fit = [index for index, outcome in enumerate(outcomes) if outcome is None]
+        errors = self._write(records, fit)
+        if len(fit) > 1:
+            # The broker refuses whole batches: those that were only in bad company go alone.
+            for index in [index for index in fit if _is_too_large(errors[index])]:
+                errors |= self._write(records, [index])
+        for index, error in errors.items():
+            if error is not None:
+                outcomes[index] = RecordRefused(f"{self._place}: {reason_of(error)}", too_large=_is_too_large(error))
+        return outcomes
+
+    def _write(self, records: list[Outgoing], indexes: list[int]) -> dict[int, KafkaError | None]:
         errors: dict[int, KafkaError | None] = {}
         producer = self._the_producer()
         try:
-            for index, record in enumerate(records):
-                if outcomes[index] is None:
-                    self._produce(producer, index, record, errors)
-            self._await(producer, sum(outcome is None for outcome in outcomes), errors)
+            for index in indexes:
+                self._produce(producer, index, records[index], errors)
+            self._await(producer, len(indexes), errors)
         except KafkaException as raised:
             raise self._failed(error_of(raised)) from None
-        for index, error in errors.items():
-            if error is not None and error.code() in REFUSED:
-                outcomes[index] = RecordRefused(
-                    f"{self._place}: {reason_of(error)}", too_large=error.code() in TOO_LARGE
-                )
-            elif error is not None:
+        for error in errors.values():
+            if error is not None and error.code() not in REFUSED:
                 raise self._failed(error)
-        return outcomes
+        return errors
 
     def _produce(self, producer: Producer, index: int, record: Outgoing, errors: dict[int, KafkaError | None]) -> None:
         def delivered(error: KafkaError | None, _message: object) -> None:
@@ -98,6 +105,10 @@ class KafkaDestination:
             except KafkaException as raised:
                 raise source_error(raised, self._place) from None
         return self._producer
+
+
+def _is_too_large(error: KafkaError | None) -> bool:
+    return error is not None and error.code() in TOO_LARGE
 
 
 def _unfit(record: Outgoing, place: str) -> Outcome:

@@ -13,7 +13,8 @@ _NOISE = re.compile(r"\s*\((?:after \d+ms in state [^)]*|install ca-certificates
 
 def reason_of(error: KafkaError) -> str:
     """Give the broker's or librdkafka's own words, without the parts that only its developers need."""
-    return _NOISE.sub("", error.str()).strip()
+    words = _NOISE.sub("", error.str()).strip()
+    return f"{words} {error.name()}" if words.endswith(":") else words
 
 
 def source_error(error: KafkaError | KafkaException, place: str, *, reason: str = "") -> SourceError:

@@ -6,7 +6,6 @@ A lease is extended when a third of it has passed, so that two extensions may fa
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-
 EXTEND_EVERY_MS_LEAST = 10
 """However short a lease is, extending it never becomes all there is to do."""
 

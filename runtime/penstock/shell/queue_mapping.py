@@ -112,7 +112,7 @@ class QueueMapping:
                     self._environments.number, self._environments.function, self._driver.post
                 )
                 self._driver.wake()
-            await ending.until_asked(_for_ever())
+            await ending.until_asked()
             self._driver.post(facts.Revoked(self._driver.now_ms() + (self._drain_ms or 0), "the node stops"))
             await ending.to_its_end(self._until_released())
         finally:
@@ -230,7 +230,3 @@ class QueueMapping:
         ending = self._ending or self._whole
         assert ending is not None
         ending.fail(error)
-
-
-async def _for_ever() -> None:
-    await asyncio.get_running_loop().create_future()

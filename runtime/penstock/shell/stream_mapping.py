@@ -1,6 +1,8 @@
 """A stream mapping in the node: opens its source, follows its shards, and ends when it is told or when it must."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from penstock.api import Backlog, Record, SourceOperations, StreamSource
 from penstock.configuration.project import MappingConfig
@@ -91,12 +93,30 @@ class StreamMapping:
         if self.health.phase == "starting":
             self.health.phase = "reading"
         try:
-            await ending.until_asked(_follow(source, shards))
-            await ending.to_its_end(shards.drain(self._drain_ms or 0))
+            async with _following(source, shards, ending):
+                await ending.until_asked()
+                await ending.to_its_end(shards.drain(self._drain_ms or 0))
         finally:
             self._source = None
             await shards.close()
             self._ending = self._shards = None
+
+
+@asynccontextmanager
+async def _following(source: StreamSource, shards: StreamShards, ending: Ending) -> AsyncIterator[None]:
+    """Follow which shards are ours, to the very end: one may be lost while we let go of it."""
+    task = asyncio.get_running_loop().create_task(_follow(source, shards))
+
+    def hear(done: asyncio.Task[None]) -> None:
+        if not done.cancelled():
+            ending.fail(done.exception() or RuntimeError("the source's assignments() ended by itself"))
+
+    task.add_done_callback(hear)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 async def _follow(source: StreamSource, shards: StreamShards) -> None:

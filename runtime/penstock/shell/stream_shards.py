@@ -70,9 +70,10 @@ class StreamShards:
 
     def take_in(self, assignment: Assignment) -> None:
         """Follow what the source says of its shards."""
-        if self._is_draining:
-            return
         match assignment:
+            case ShardsAssigned() if self._is_draining:
+                # They are another node's as soon as the source is closed.
+                pass
             case ShardsAssigned(shards=shards):
                 self.is_assigned = True
                 for assigned in shards:

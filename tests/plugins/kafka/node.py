@@ -2,7 +2,7 @@
 
     python node.py ADDRESS TOPIC GROUP NODE SETTINGS
 
-It reads, commits what it has read whenever it has read more or `restless` is set, and writes what happens as JSON lines.
+It reads, commits whenever it has read more (or always, where `restless` is set), and writes what happens as JSON lines.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from penstock.api import Checkpoint, SourceError
 
 
 def say(**facts: Any) -> None:
-    print(json.dumps(facts), flush=True)
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
 
 
 async def run(address: str, topic: str, group: str, node: str, settings: dict[str, Any]) -> None:

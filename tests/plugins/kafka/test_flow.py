@@ -17,7 +17,6 @@ def test_a_function_slower_than_the_poll_interval_keeps_its_partitions(
     on_kafka: Any, topic: Callable[..., str]
 ) -> None:
     name = topic()
-    shard = f"{name}-0"
     produce(on_kafka.address, name, [Produced(b"x" * 1000, partition=0) for _ in range(8000)])
     impatient = {"Config": {"max.poll.interval.ms": "6000"}}
 

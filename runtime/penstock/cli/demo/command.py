@@ -39,7 +39,9 @@ def demo(*, keep: Path | None, as_json: bool) -> None:
     if keep is not None and keep.exists():
         raise click.UsageError(f"--keep: {keep} exists; name a folder that does not")
     with ExitStack() as stack:
-        folder = keep.resolve() if keep else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-demo-")))
+        folder = (
+            keep.resolve() if keep else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-demo-")))
+        )
         project_files = stack.enter_context(resources.as_file(resources.files("penstock.cli.demo") / "project"))
         shutil.copytree(project_files, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         tally = Tally()

@@ -15,8 +15,10 @@ import base64
 import json
 import os
 import time
+from pathlib import Path
 
-PATH = os.environ["LEDGER"]
+PATH = Path(os.environ["LEDGER"])
+RELEASE = PATH.with_name(PATH.name + ".release")
 LEDGER = os.open(PATH, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
 NODE = os.environ.get("LEDGER_NODE", "")
 WORK_S = float(os.environ.get("WORK_SECONDS", "0"))
@@ -72,8 +74,7 @@ def follow(order, request):
 
 def times_seen(identity):
     """Count how often a record was handed to the function, this time included."""
-    with open(PATH, "rb") as ledger:
-        lines = [line for line in ledger.read().splitlines() if line.startswith(b'{"begin"')]
+    lines = [line for line in PATH.read_bytes().splitlines() if line.startswith(b'{"begin"')]
     count = 0
     for line in lines:
         try:
@@ -87,7 +88,7 @@ def work(request, seconds):
     """Take time, showing signs of life; without a number of seconds until it is released."""
     ends_s = None if seconds is None else time.monotonic() + seconds
     while ends_s is None or time.monotonic() < ends_s:
-        if ends_s is None and os.path.exists(PATH + ".release"):
+        if ends_s is None and RELEASE.exists():
             return
         write(alive=request)
         time.sleep(EVERY_S if ends_s is None else max(0.0, min(EVERY_S, ends_s - time.monotonic())))
