@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 import pytest
+from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined] # exported, but not by its types
 from harness import KafkaProject, Node, Order, identities, offsets, orders
 
 from brokers import Produced, committed_offsets, produce, until

@@ -82,7 +82,9 @@ class Node:
 
     def _tell_granted(self, granted: Sequence[Any]) -> None:
         for number, grant in granted:
-            self.world.clock.after(self.world.chance.soon_ms(), self.machines[number].step, facts.EnvironmentGranted(grant))
+            self.world.clock.after(
+                self.world.chance.soon_ms(), self.machines[number].step, facts.EnvironmentGranted(grant)
+            )
         self.on_concurrency_changed()
 
     def on_concurrency_changed(self) -> None:

@@ -93,7 +93,7 @@ class QueueChecks:
 
     # Commands.
 
-    def on_command(self, command: do.QueueCommand, now_ms: int) -> None:
+    def on_command(self, command: do.QueueCommand, now_ms: int) -> None:  # noqa: C901, PLR0912 - one arm per command
         if self._is_released and not isinstance(command, do.ReturnEnvironment):
             self._fail(f"said {command} after its release")
         match command:

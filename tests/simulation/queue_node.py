@@ -57,7 +57,7 @@ class DrivenQueue(Driven):
         )
         self.checks = QueueChecks(self.machine, world.queue, world.settings, number)
 
-    def perform(self, command: do.QueueCommand) -> None:
+    def perform(self, command: do.QueueCommand) -> None:  # noqa: C901 - one arm per command
         match command:
             case do.Receive():
                 self._receive(command)

@@ -50,6 +50,12 @@ def run_seed(world: str, seed: int, *, keep_trace: bool = False) -> Ended:
     return Ended(world, seed, simulated.trace.digest(), failure, lines)
 
 
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def _run_one(task: tuple[str, int]) -> Ended:
     return run_seed(*task)
 
@@ -61,12 +67,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="replay this one and print its end")
     parser.add_argument("--trace", action="store_true", help="with --seed: print the whole trace")
     parser.add_argument("--world", choices=list(WORLDS), help="only this one")
+    parser.add_argument("--digests", action="store_true", help="print each run's digest and nothing else")
     parser.add_argument("--jobs", default="all", help="processes: a number, or all")
     options = parser.parse_args()
     worlds = [options.world] if options.world else list(WORLDS)
     if options.seed is not None:
         return _replay(worlds, options.seed, whole=options.trace)
     tasks = [(world, seed) for seed in range(options.first, options.first + options.seeds) for world in worlds]
+    if options.digests:
+        for world, seed in tasks:
+            say(run_seed(world, seed).digest)
+        return 0
     jobs = (cpu_count() or 1) if options.jobs == "all" else int(options.jobs)
     return _run_many(tasks, jobs)
 
@@ -75,8 +86,8 @@ def _replay(worlds: list[str], seed: int, *, whole: bool) -> int:
     failed = False
     for world in worlds:
         ended = run_seed(world, seed, keep_trace=True)
-        print(*(ended.lines if whole else ended.lines[-40:]), sep="\n")
-        print(f"{world} seed {seed}: {ended.digest[:16]} {ended.failure or 'every promise held'}")
+        say("\n".join(ended.lines if whole else ended.lines[-40:]))
+        say(f"{world} seed {seed}: {ended.digest[:16]} {ended.failure or 'every promise held'}")
         failed = failed or bool(ended.failure)
     return 1 if failed else 0
 
@@ -88,10 +99,10 @@ def _run_many(tasks: list[tuple[str, int]], jobs: int) -> int:
         for count, ended in enumerate(pool.map(_run_one, tasks, chunksize=8), start=1):
             if ended.failure:
                 failed.append(ended)
-                print(f"FAILED {ended.failure.strip()}\n  replay: {ended.replay}")
+                say(f"FAILED {ended.failure.strip()}\n  replay: {ended.replay}")
             if count % 200 == 0:
-                print(f"{count}/{len(tasks)} runs, {len(failed)} failed, {time.monotonic() - began:.0f} s", flush=True)
-    print(f"{len(tasks)} runs, {len(failed)} failed, {time.monotonic() - began:.1f} s")
+                say(f"{count}/{len(tasks)} runs, {len(failed)} failed, {time.monotonic() - began:.0f} s")
+    say(f"{len(tasks)} runs, {len(failed)} failed, {time.monotonic() - began:.1f} s")
     return 1 if failed else 0
 
 

@@ -32,7 +32,7 @@ class Trace:
         return sha256("\n".join(self.lines).encode()).hexdigest()
 
 
-def _show(what: object) -> str:
+def _show(what: object) -> str:  # noqa: PLR0911 - one arm for each that is shortened
     match what:
         case None:
             return "(time)"

@@ -57,6 +57,7 @@ class KafkaReader:
         self._buffers = Buffers(settings.records_bytes_max, arrived=self._arrived)
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._epochs: dict[int, int] = {}
+        self._partitions: dict[str, int] = {}
         self._trouble: SourceError | None = None
         self._failure: BaseException | None = None
         self._waiting: asyncio.Future[None] | None = None
@@ -109,11 +110,11 @@ class KafkaReader:
         numbered = [(self._partition(want.shard), want) for want in wants]
         deadline_s = asyncio.get_running_loop().time() + wait_ms / 1000
         while True:
+            if self._failure is not None:
+                raise self._failure
             found = self._buffers.take(numbered)
             if found:
                 return found
-            if self._failure is not None:
-                raise self._failure
             if self._trouble is not None:
                 await self._see_whether_it_is_over()
             if not await self._wait(deadline_s):
@@ -208,7 +209,10 @@ class KafkaReader:
         return self._member
 
     def _partition(self, shard: str) -> int:
+        known = self._partitions.get(shard)
+        if known is not None:
+            return known
         topic, _, number = shard.rpartition("-")
         if topic != self._topic or not number.isdigit():
             raise SourceBroken(f"{self._settings.member.place}: there is no shard {shard!r}")
-        return int(number)
+        return self._partitions.setdefault(shard, int(number))

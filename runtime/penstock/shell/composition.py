@@ -17,7 +17,7 @@ from penstock.configuration import MappingConfig, Project
 from penstock.configuration.project import FunctionConfig
 from penstock.core.events import Layout, Origin, queue_layout, stream_layout
 from penstock.functions.host import FunctionHost
-from penstock.plugins import Registry
+from penstock.plugins import Registry, check_source
 from penstock.shell.health import Health
 from penstock.shell.queue_mapping import QueueMapping
 from penstock.shell.reporting import Reporting
@@ -133,9 +133,13 @@ def _topic_and_partition(shard: str) -> tuple[str, int]:
 
 def _open_stream(config: MappingConfig, source: SourceContext, mapping: MappingContext) -> StreamSource:
     assert config.source.type.open_stream is not None
-    return config.source.type.open_stream(source, mapping)
+    opened = config.source.type.open_stream(source, mapping)
+    check_source(opened, StreamSource)
+    return opened
 
 
 def _open_queue(config: MappingConfig, source: SourceContext, mapping: MappingContext) -> QueueSource:
     assert config.source.type.open_queue is not None
-    return config.source.type.open_queue(source, mapping)
+    opened = config.source.type.open_queue(source, mapping)
+    check_source(opened, QueueSource)
+    return opened

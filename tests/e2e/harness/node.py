@@ -135,8 +135,7 @@ class Node:
         family = self.descendants()
         self._process.kill()
         self._process.wait()
-        _, alive = psutil.wait_procs(family, timeout=5)
-        assert not alive, f"a killed node left processes behind: {alive}"
+        until(lambda: not any(map(_is_alive, family)), what="nothing of a killed node lives on", timeout_seconds=5)
 
     def freeze(self) -> None:
         """Send SIGSTOP to the node's own process; its environments run on."""
@@ -185,6 +184,14 @@ class Node:
 
     def _tail(self) -> str:
         return "\n".join(self.stderr().splitlines()[-20:])
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process runs; one that has ended and that nobody has asked about yet does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Nodes:
