@@ -124,7 +124,7 @@ def test_connecting_imports_every_function_and_says_what_is_wrong(project, code,
     assert project.run("validate").exit_code == 0
     result = project.run("validate", "--connect")
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"{project.file}:5: Functions.hello.Handler: ")
+    assert result.stderr.startswith(f"{project.file}:7: Functions.hello.Handler: ")
     assert [word for word in words if word not in result.stderr] == []
     assert result.stdout == ""
 

@@ -8,7 +8,7 @@ import pytest
 from harness import KafkaProject, identities, offsets, orders
 from local_brokers.process import pick_ports
 
-from brokers import produce
+from brokers import produce, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 
@@ -80,3 +80,18 @@ def test_until_idle_ends_with_1_and_names_the_shard_that_a_poisoned_record_block
     handled = [record for record in records if record.partition == 0]
     assert set(identities(handled)) <= set(project.ledger.handed_out())
     assert project.ledger.missing(identities(handled)) == []
+
+
+def test_a_node_that_starts_where_its_topic_ends_knows_that_nothing_waits(kafka, topic, nodes, tmp_path):
+    name = topic(partitions=2)
+    records = orders(20, keys=2, partitions=2)
+    produce(kafka.address, name, records)
+    project = KafkaProject(tmp_path / "shop", kafka.address, name)
+    node = nodes.run(project, "--until-idle=1")
+
+    again = nodes.restart(node, "--log-level", "debug")
+
+    until(lambda: again.mapping()["lag"] == 0, what="its lag is known to be 0")
+    assert {shard["shard"]: shard["lag"] for shard in again.mapping()["shards"]} == {f"{name}-0": 0, f"{name}-1": 0}
+    again.terminate()
+    assert again.wait() == 0

@@ -7,7 +7,7 @@ import time
 
 import psutil
 import pytest
-from harness import KafkaProject, orders
+from harness import KafkaProject, orders, wait_settled
 
 from brokers import produce
 
@@ -25,7 +25,7 @@ def test_a_node_with_one_idle_mapping_and_one_environment_is_small_and_quiet(kaf
     project = KafkaProject(tmp_path / "shop", kafka.address, name)
     node = nodes.start(project, "--log-level", "info")
     project.ledger.wait_for(lambda found: any(each.has_returned for each in found), what="the record was handled")
-    node.wait_idle()
+    wait_settled(kafka.address, project)
     family = [psutil.Process(node.pid), *node.descendants()]
     assert {each.pid for each in project.ledger.read()} <= {process.pid for process in family}
 

@@ -17,7 +17,7 @@ from penstock.functions import environment as environment_module
             "handler = 1",
             "app.handler",
             "Runtime.HandlerNotFound",
-            "Handler 'handler' on module 'app' is not callable: it is a int",
+            "Handler 'handler' on module 'app' is not callable: its type is int",
         ),
         (
             "x = 1",

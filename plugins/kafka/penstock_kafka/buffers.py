@@ -135,8 +135,9 @@ class Shard:
 class Buffers:
     """All shards of one mapping, shared by two threads under one lock.
 
-    Fairness: a shard that nobody empties is stopped alone. Every shard may have an equal part of `bytes_max`; only when
-    all that flow are together above their parts is there too much, and then those above their own part are to blame.
+    Fairness: a shard that nobody empties is stopped alone. Every shard may have an equal part of `bytes_max`; when
+    there is more than that in all, those above their own part are to blame. One may have taken all of it before it was
+    stopped, and the others still have their parts: so at most twice `bytes_max` is held.
     """
 
     def __init__(self, bytes_max: int, *, arrived: Callable[[], None]) -> None:
@@ -259,11 +260,12 @@ class Buffers:
             self._tell()
 
     def overfull(self) -> bool:
-        """Tell whether the shards that flow hold more than their parts."""
+        """Tell whether there is too much in all, and a shard that flows has more than its part of it."""
         with self.changed:
-            flowing = [shard for shard in self._shards.values() if not shard.paused]
-            held_bytes = sum(shard.held_bytes for shard in flowing)
-            return bool(flowing) and held_bytes > self._part() * len(flowing)
+            if sum(shard.held_bytes for shard in self._shards.values()) <= self._bytes_max:
+                return False
+            part = self._part()
+            return any(shard.held_bytes > part and not shard.paused for shard in self._shards.values())
 
     def wait(self, timeout_s: float) -> None:
         """Wait until a fetch has taken something or somebody called `wake`, at most so long."""

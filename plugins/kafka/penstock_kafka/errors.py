@@ -17,14 +17,20 @@ def reason_of(error: KafkaError) -> str:
     return f"{words} {error.name()}" if words.endswith(":") else words
 
 
+def is_fenced(error: KafkaError) -> bool:
+    """Tell whether another member has taken this one's static id."""
+    # Of a fatal error librdkafka tells the kind in its text alone.
+    return error.code() == FENCED or (error.code() == FATAL and "fenced" in error.str())
+
+
 def source_error(error: KafkaError | KafkaException, place: str, *, reason: str = "") -> SourceError:
     """Make the error that fits. `place` begins its sentence: `topic 'orders' on k1:9092`."""
     if isinstance(error, KafkaException):
         error = error_of(error)
     code = error.code()
     words = reason or reason_of(error)
-    if code == FATAL and "fenced" in words:
-        code = FENCED  # of a fatal error librdkafka tells the kind in its text alone
+    if is_fenced(error):
+        code = FENCED
     hint = HINTS.get(code)
     text = f"{place}: {hint} ({words})" if hint else f"{place}: {words}"
     if code in DENIED:

@@ -32,23 +32,24 @@ from penstock_kafka.client import (
     Received,
     TopicPartition,
     consume,
-    error_of,
     new_consumer,
 )
 from penstock_kafka.codes import (
     ALL_BROKERS_DOWN,
     DENIED,
+    FENCED,
+    HINTS,
     MAX_POLL_EXCEEDED,
     PARTITION_EOF,
     TRIMMED,
     UNREACHED,
-    WRONG_STATE,
 )
 from penstock_kafka.commits import Commits, Pending, refusal
 from penstock_kafka.decode import split
 from penstock_kafka.desk import Desk
-from penstock_kafka.errors import reason_of, source_error
+from penstock_kafka.errors import is_fenced, reason_of, source_error
 from penstock_kafka.notes import Committed, encode, partitions_known, read_committed
+from penstock_kafka.positions import Positions
 
 T = TypeVar("T")
 
@@ -58,6 +59,7 @@ AGAIN_S = 0.5
 HOLD_S = 1.0
 """How long a full buffer only holds back reading, before partitions are paused: a pause throws away what librdkafka
 has fetched of them."""
+FENCED_AGAIN_S = 30.0
 CONFIRM_S = 3.0
 """How long commits wait after this process stood still for longer than a session: by then the group has answered."""
 
@@ -91,6 +93,10 @@ class Trouble:
 Event = Assigned | ShardsRevoked | ShardsLost | Trouble | BaseException
 
 
+class FencedError(Exception):
+    """The broker has taken another member for this one."""
+
+
 class GroupMember:
     """The consumer and its thread. `tell` is called on the loop; when it is an exception, that is the last word."""
 
@@ -106,11 +112,11 @@ class GroupMember:
         self._thread = threading.Thread(target=self._run, name=f"kafka {settings.topic}", daemon=True)
         self._commits = Commits(settings.topic, settings.place, self._desk.settle)
         # All below belongs to the thread.
+        self._positions = Positions(settings.topic, settings.place, buffers)
         self._numbers = itertools.count(1)
         self._epochs: dict[int, int] = {}
         self._unannounced: set[int] = set()
         self._announce_at_s = 0.0
-        self._trimmed: dict[int, float] = {}
         self._revoking: set[int] = set()
         self._released: set[int] = set()
         self._known_partitions = 0
@@ -119,6 +125,8 @@ class GroupMember:
         self._seen_s = _clock_s()
         self._doubt_until_s = 0.0
         self._reason = ""
+        self._was_lost = False
+        self._again_from_s = 0.0
         self._fatal: SourceError | None = None
 
     def start(self) -> None:
@@ -172,7 +180,10 @@ class GroupMember:
         try:
             consumer = self._join()
             while not self._stopping:
-                self._turn(consumer)
+                try:
+                    self._turn(consumer)
+                except FencedError:
+                    consumer = self._join_again(consumer)
         except KafkaException as raised:
             self._tell(source_error(raised, self._settings.place))
         except Exception as error:  # noqa: BLE001 - the loop raises it where the engine sees it
@@ -185,6 +196,16 @@ class GroupMember:
         consumer = new_consumer(self._settings.config | callbacks)
         consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         return consumer
+
+    def _join_again(self, fenced: Consumer) -> Consumer:
+        now_s = time.monotonic()
+        if not self._was_lost or now_s < self._again_from_s:
+            raise SourceBroken(f"{self._settings.place}: {HINTS[FENCED]}")
+        # Not another node: a commit that librdkafka held back while the broker was gone, and sent when this member was
+        # about to join anew, was taken for one.
+        self._again_from_s = now_s + FENCED_AGAIN_S
+        fenced.close()
+        return self._join()
 
     def _finish(self, consumer: Consumer | None) -> None:
         self._stopping = True
@@ -203,10 +224,9 @@ class GroupMember:
             self._active_s = now_s
         if self._commits.busy and _clock_s() >= self._doubt_until_s:
             self._commits.serve(consumer, now_s)
-        if moves := self._buffers.moves():
-            self._follow(consumer, moves)
-        if self._trimmed:
-            self._mend(consumer, now_s)
+        if self._positions.follow(consumer):
+            self._active_s = now_s
+        self._positions.mend(consumer, now_s)
         if self._unannounced and now_s >= self._announce_at_s:
             self._announce(consumer, now_s)
         if self._is_held(consumer, now_s):
@@ -221,7 +241,7 @@ class GroupMember:
         # Nothing wakes a poll but Kafka, so what the loop asks for waits this long: briefly while there is work, and an
         # idle mapping costs next to nothing.
         quiet_s = now_s - self._active_s
-        if quiet_s < 2 or self._unannounced or self._trimmed or self._commits.busy:
+        if quiet_s < 2 or self._unannounced or self._commits.busy:
             return 0.01
         return 0.05 if quiet_s < 60 else 0.25
 
@@ -239,11 +259,12 @@ class GroupMember:
         if error is None or error.code() == PARTITION_EOF:
             self._buffers.end(partition, message.offset())
         elif error.code() in TRIMMED:
-            if self._buffers.next_offset(partition) is not None:
-                self._trimmed[partition] = 0.0
+            self._positions.missed(partition)
         elif error.code() == MAX_POLL_EXCEEDED:
             pass  # the partitions are lost, and that is told of its own
         else:
+            if is_fenced(error):
+                raise FencedError
             found = source_error(error, self._settings.place)
             if not found.is_retryable:
                 raise found
@@ -253,16 +274,22 @@ class GroupMember:
         if error.code() in DENIED:
             self._tell(Trouble(source_error(error, self._settings.place)))
         elif error.code() == ALL_BROKERS_DOWN:
-            self._tell(Trouble(SourceUnavailable(f"{self._settings.place}: no broker answers ({self._reason})")))
+            self._tell(
+                Trouble(
+                    SourceUnavailable(
+                        f"{self._settings.place}: no broker answers ({self._reason or 'the connection was closed'})"
+                    )
+                )
+            )
         elif error.code() in UNREACHED:
             self._reason = reason_of(error)
-        elif error.fatal():
+        elif error.fatal() and not is_fenced(error):  # of being fenced a message tells, too
             self._fatal = source_error(error, self._settings.place)
 
     def _is_held(self, consumer: Consumer, now_s: float) -> bool:
         if offsets := self._buffers.resume():
             for partition, offset in offsets.items():
-                self._go(consumer, partition, offset)
+                self._positions.go(consumer, partition, offset)
         if not self._buffers.overfull():
             self._full_since_s = None
             return False
@@ -276,52 +303,6 @@ class GroupMember:
             consumer.pause([TopicPartition(self._topic, partition) for partition in heavy])
         return False
 
-    def _follow(self, consumer: Consumer, moves: dict[int, int]) -> None:
-        self._active_s = time.monotonic()
-        for partition, offset in moves.items():
-            self._go(consumer, partition, offset)
-            self._buffers.moved(partition, offset)
-
-    def _go(self, consumer: Consumer, partition: int, offset: int) -> None:
-        place = TopicPartition(self._topic, partition, offset)
-        # Resumed first: a seek wakes the fetcher at once, a resume after it leaves it asleep for up to a second.
-        consumer.resume([place])
-        try:
-            consumer.seek(place)
-        except KafkaException as raised:
-            if error_of(raised).code() != WRONG_STATE:
-                raise
-            # Not started yet, or ended by an offset that is not there: begin it anew.
-            consumer.incremental_unassign([place])
-            consumer.incremental_assign([place])
-
-    def _mend(self, consumer: Consumer, now_s: float) -> None:
-        for partition, at_s in list(self._trimmed.items()):
-            offset = self._buffers.next_offset(partition)
-            if offset is None:
-                del self._trimmed[partition]
-            elif now_s >= at_s:
-                try:
-                    low, high = consumer.get_watermark_offsets(
-                        TopicPartition(self._topic, partition), timeout=ASK_TIMEOUT_S
-                    )
-                except KafkaException:
-                    self._trimmed[partition] = now_s + AGAIN_S
-                    continue
-                del self._trimmed[partition]
-                self._go_on(consumer, partition, offset, low, high)
-
-    def _go_on(self, consumer: Consumer, partition: int, offset: int, low: int, high: int) -> None:
-        if offset > high:
-            raise SourceBroken(
-                f"{self._settings.place}: shard '{self._topic}-{partition}' ends at offset {high}, before the position "
-                f"{offset} that was reached; it was truncated or made anew. Move the position, or delete the group's "
-                f"offsets"
-            )
-        if offset < low:
-            self._buffers.skip(partition, low)
-        self._go(consumer, partition, max(offset, low))
-
     # What the group decides; called from within a poll.
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -334,6 +315,7 @@ class GroupMember:
             self._unannounced.add(part.partition)
             self._buffers.add(part.partition)
         self._announce_at_s = 0.0
+        self._was_lost = False
         # Where to read is the engine's to say; until then they stand still.
         consumer.incremental_assign([TopicPartition(self._topic, part.partition, OFFSET_END) for part in partitions])
         consumer.pause(partitions)
@@ -354,6 +336,7 @@ class GroupMember:
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = [part.partition for part in partitions]
         known = [number for number in numbers if number not in self._unannounced]
+        self._was_lost = True
         self._forget(numbers)
         self._buffers.remove(numbers)
         if known:
@@ -378,7 +361,6 @@ class GroupMember:
             self._unannounced.discard(partition)
             self._released.discard(partition)
             self._revoking.discard(partition)
-            self._trimmed.pop(partition, None)
         self._commits.refuse(partitions)
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:

@@ -59,9 +59,9 @@ MAPPING_SETTINGS = (
         "number",
         least=0,
         most=3600,
-        default=REVOCATION_GRACE_S,
+        # No default here: unset, it gives way to a short max.poll.interval.ms; set, it is refused beside one.
         unit="s",
-        doc="what a running invocation has left when its partition goes to another node",
+        doc="what a running invocation has left when its partition goes to another node; default: 10",
     ),
     Setting(
         "SessionTimeoutSeconds",

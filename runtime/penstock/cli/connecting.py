@@ -82,4 +82,4 @@ async def _check_function(host: FunctionHost, config: FunctionConfig, file: str)
     if problem is None:
         return None
     path = f"Functions.{config.spec.name}.Handler"
-    return Checked(Finding(file=file, line=config.line, path=path, problem=problem), WRONG)
+    return Checked(Finding(file=file, line=config.handler_line, path=path, problem=problem), WRONG)

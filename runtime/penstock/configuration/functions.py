@@ -95,7 +95,12 @@ class FunctionReader:
             preload=values["Preload"],
         )
         self._check_code(spec, part)
-        return FunctionConfig(spec=spec, concurrency_max=values["ReservedConcurrentExecutions"], line=part.line)
+        return FunctionConfig(
+            spec=spec,
+            concurrency_max=values["ReservedConcurrentExecutions"],
+            line=part.line,
+            handler_line=part.place("Handler")[0],
+        )
 
     def _runtime(self, part: Part) -> str:
         runtime: str = part.values["Runtime"]

@@ -42,6 +42,8 @@ class FunctionConfig:
     spec: FunctionSpec
     concurrency_max: int | None
     line: int
+    handler_line: int = 0
+    """Where its `Handler` stands: in the function itself, or in `Globals`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

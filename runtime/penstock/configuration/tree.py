@@ -125,7 +125,7 @@ class _Converter:
         return self._scalar(node, line)
 
     def _scalar(self, node: yaml.Node, line: int) -> Scalar:
-        if not node.tag.startswith("tag:yaml.org,2002:"):
+        if node.tag not in self._constructor.yaml_constructors:
             raise YamlError(line, f"bad YAML: the tag {node.tag} is not known here", "write the value without a tag")
         try:
             value = self._constructor.construct_object(node)
@@ -165,9 +165,11 @@ def _bad_yaml(text: str, error: yaml.MarkedYAMLError) -> YamlError:
     marks = [mark.line + 1 for mark in (error.problem_mark, error.context_mark) if mark is not None]
     # What is never closed is found out at the end of the file, or behind it.
     line = min(marks[0], last_line) if marks else 1
-    said = " ".join(part for part in (error.problem, error.context) if part)
     begun = f" that begins in line {marks[1]}" if error.context and len(marks) > 1 and marks[1] != line else ""
-    return YamlError(line, f"bad YAML: {said}{begun}")
+    problem, context = error.problem or "", f"{error.context or ''}{begun}"
+    if problem.startswith("but "):
+        return YamlError(line, f"bad YAML: {context}, {problem}")
+    return YamlError(line, f"bad YAML: {problem} {context}".rstrip())
 
 
 def _line_of_reader_error(text: str, error: yaml.YAMLError) -> int:

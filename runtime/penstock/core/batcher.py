@@ -94,7 +94,9 @@ class Batcher:
     def add(self, fetched: Fetched, now_ms: int) -> None:
         """Take in what a fetch after `reached` found."""
         assert fetched.position >= self.reached, "a source gave a position before the one asked about"
-        assert not fetched.records or fetched.records[0].position > self.reached, "a source gave a record twice"
+        if fetched.records:
+            assert fetched.records[0].position > self.reached, "a source gave a record twice"
+            assert fetched.records[-1].position <= fetched.position, "a source gave a position before its last record"
         self.reached = fetched.position
         if not fetched.records:
             if self._segments:

@@ -54,13 +54,13 @@ def from_document(payload: bytes, *, request_id: str, duration_ms: int) -> Funct
 
 
 def timed_out(request_id: str, timeout_ms: int, *, duration_ms: int) -> FunctionFailed:
-    message = f"RequestId: {request_id} Error: Task timed out after {timeout_ms / 1000:.2f} seconds"
+    message = f"{_request(request_id)}Task timed out after {timeout_ms / 1000:.2f} seconds"
     return failed("Sandbox.Timedout", message, duration_ms=duration_ms)
 
 
 def init_timed_out(request_id: str, timeout_ms: int, handler: str, *, duration_ms: int) -> FunctionFailed:
     message = (
-        f"RequestId: {request_id} Error: Init timed out after {timeout_ms / 1000:.2f} seconds: "
+        f"{_request(request_id)}Init timed out after {timeout_ms / 1000:.2f} seconds: "
         f"the import of '{handler}' had not ended"
     )
     return failed("Sandbox.Timedout", message, duration_ms=duration_ms)
@@ -68,7 +68,7 @@ def init_timed_out(request_id: str, timeout_ms: int, handler: str, *, duration_m
 
 def exited(request_id: str, status: int | None, *, duration_ms: int) -> FunctionFailed:
     """Describe the end of a process by its wait status; None where nobody could tell."""
-    return failed("Runtime.ExitError", f"RequestId: {request_id} Error: {exit_words(status)}", duration_ms=duration_ms)
+    return failed("Runtime.ExitError", f"{_request(request_id)}{exit_words(status)}", duration_ms=duration_ms)
 
 
 def exit_words(status: int | None) -> str:
@@ -86,5 +86,10 @@ def exit_words(status: int | None) -> str:
 
 def unreadable(request_id: str, reason: str, *, duration_ms: int) -> FunctionFailed:
     """Describe an environment that broke the protocol: it closed its socket, or wrote into it."""
-    message = f"RequestId: {request_id} Error: the environment gave no readable response: {reason}"
+    message = f"{_request(request_id)}the environment gave no readable response: {reason}"
     return failed("Runtime.UnreadableResponse", message, duration_ms=duration_ms)
+
+
+def _request(request_id: str) -> str:
+    # An import that is only checked belongs to no request.
+    return f"RequestId: {request_id} Error: " if request_id else ""

@@ -11,6 +11,17 @@ from harness.invocation import Invocation
 from harness.ledger import Ledger
 from harness.node import Node, Nodes
 from harness.orders import Order, identities, orders
-from harness.project import KafkaProject, offsets
+from harness.project import KafkaProject, offsets, wait_settled
 
-__all__ = ["Invocation", "KafkaProject", "Ledger", "Node", "Nodes", "Order", "identities", "offsets", "orders"]
+__all__ = [
+    "Invocation",
+    "KafkaProject",
+    "Ledger",
+    "Node",
+    "Nodes",
+    "Order",
+    "identities",
+    "offsets",
+    "orders",
+    "wait_settled",
+]

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,17 +33,10 @@ class Node:
         self.data_dir = folder / f"data-{name}"
         self._stderr = folder / f"{self.name}.stderr"
         self._stdout = folder / f"{self.name}.stdout"
-        command = [
-            sys.executable,
-            *(["/tmp/penstock_shim.py"] if os.path.exists("/tmp/penstock_shim.py") else ["-m", "penstock"]),
-            "up",
-            "--file",
-            str(project.file),
-        ]
+        command = [sys.executable, "-m", "penstock", "up", "--file", str(project.file)]
         command += ["--data-dir", str(self.data_dir), "--listen", "127.0.0.1:0"]
         command += ["--log-format", "json", "--log-level", "debug", *options]
         with self._stderr.open("wb") as stderr, self._stdout.open("wb") as stdout:
-            self.started_s = time.monotonic()
             self._process = subprocess.Popen(
                 command,
                 cwd=folder,
@@ -113,10 +105,6 @@ class Node:
         )
         return self.shards()
 
-    def wait_idle(self, *, timeout_seconds: float = 60) -> None:
-        """Wait until its mapping is enabled, has no lag, and nothing of it is with the function."""
-        self._until(self._is_idle, what="it has nothing left to do", timeout_seconds=timeout_seconds)
-
     # What is done to it.
 
     def terminate(self) -> None:
@@ -160,16 +148,6 @@ class Node:
         if self.is_running:
             self.thaw()
             self.kill()
-
-    def _is_idle(self) -> bool:
-        mapping = self.mapping()
-        return (
-            mapping["state"] == "Enabled"
-            and bool(mapping["shards"])
-            and all(
-                shard["lag"] == 0 and not shard["in_flight"] and not shard["buffered"] for shard in mapping["shards"]
-            )
-        )
 
     def _until(self, get: Callable[[], Any], *, what: str, timeout_seconds: float = 30) -> Any:
         def alive() -> Any:

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import OffsetSpec
 
-from brokers import committed_offsets
+from brokers import committed_offsets, until
+from brokers.clients import admin
 from harness.ledger import Ledger
 
 _FUNCTION = Path(__file__).resolve().parent / "function"
@@ -71,3 +74,17 @@ def offsets(address: str, project: KafkaProject) -> dict[int, int]:
     """Give the offset that a project's mapping has committed for each partition of its topic."""
     committed = committed_offsets(address, project.group, project.topic)
     return {partition: offset for partition, (offset, _) in committed.items()}
+
+
+def wait_settled(address: str, project: KafkaProject, *, timeout_seconds: float = 60) -> None:
+    """Wait until a project's mapping has committed everything that is on its topic."""
+    client = admin(address)
+    partitions = client.list_topics(timeout=10).topics[project.topic].partitions
+    asked = client.list_offsets({TopicPartition(project.topic, one): OffsetSpec.latest() for one in partitions})
+    ends = {place.partition: answer.result(timeout=10).offset for place, answer in asked.items()}
+    until(
+        lambda: offsets(address, project) == ends,
+        what=f"everything up to {ends} is committed",
+        timeout_seconds=timeout_seconds,
+        every_seconds=0.2,
+    )

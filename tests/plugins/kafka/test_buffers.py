@@ -135,6 +135,26 @@ def test_only_what_is_above_its_part_is_paused_and_it_comes_back_when_nearly_emp
     assert buffers.resume() == {}
 
 
+def test_however_many_shards_there_are_no_more_than_twice_the_limit_is_held() -> None:
+    buffers = Buffers(100_000, arrived=lambda: None)
+    for partition in range(20):
+        buffers.add(partition)
+        buffers.take([(partition, Want(f"t-{partition}", -1, 1, 1))])
+        for number, offset in buffers.moves().items():
+            buffers.moved(number, offset)
+    paused: set[int] = set()
+    held = 0
+    for partition in range(20):
+        for position in range(1000):
+            if partition not in paused:
+                buffers.put(partition, records(position), 10, position)
+                held += RECORD_BYTES + 10
+            if buffers.overfull():
+                paused.update(buffers.pause())
+    assert paused == set(range(20))
+    assert held < 210_000
+
+
 def test_a_waiting_fetch_is_told_once() -> None:
     told: list[int] = []
     buffers = Buffers(1_000_000, arrived=lambda: told.append(1))

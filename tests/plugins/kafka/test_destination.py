@@ -13,6 +13,8 @@ from brokers.clients import topic_names
 from penstock.api import Attribute, Destination, Outgoing, RecordRefused, SourceMissing, SourceUnavailable
 from penstock_kafka import plugin
 
+pytestmark = pytest.mark.kafka
+
 
 async def sending(destination: Destination, records: list[Outgoing]) -> list[RecordRefused | None]:
     try:

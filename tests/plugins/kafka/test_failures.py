@@ -10,19 +10,29 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)
 from small_engine import Kafka
 
 from brokers.clients import Produced, admin, committed_offsets, create_topic, delete_topics, produce, topic_names
 from brokers.private_kafka import PrivateKafka
 from penstock.api import (
     Checkpoint,
+    CommitRefused,
     SourceBroken,
     SourceDenied,
     SourceError,
     SourceMissing,
     SourceUnavailable,
 )
+
+pytestmark = pytest.mark.kafka
 
 OPEN_WITHIN_S = 10
 
@@ -136,7 +146,19 @@ def test_a_topic_that_may_only_be_described_is_denied(
     )
     client = admin(on_kafka.address)
     client.create_acls([allowed])[allowed].result(timeout=10)
-    error = failure_to_open(on_kafka, name, secured(kafka_sasl))
+    try:
+        error = failure_to_open(on_kafka, name, secured(kafka_sasl))
+    finally:
+        this_one = AclBindingFilter(
+            ResourceType.TOPIC,
+            name,
+            ResourcePatternType.LITERAL,
+            None,
+            None,
+            AclOperation.ANY,
+            AclPermissionType.ANY,
+        )
+        client.delete_acls([this_one])[this_one].result(timeout=10)
     assert isinstance(error, SourceDenied)
     assert "no right to READ this topic" in str(error)
 

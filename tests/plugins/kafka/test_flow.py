@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from small_engine import MEGABYTE
 
 from brokers.clients import Produced, produce
 from penstock.api import Want
+
+pytestmark = pytest.mark.kafka
 
 
 def test_a_function_slower_than_the_poll_interval_keeps_its_partitions(

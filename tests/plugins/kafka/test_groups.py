@@ -19,6 +19,8 @@ from small_engine import Kafka, eventually
 from brokers.clients import Produced, committed_offsets, produce
 from penstock.api import Checkpoint, CommitRefused, SourceBroken, SourceError
 
+pytestmark = pytest.mark.kafka
+
 PROTOCOLS = ("classic", "consumer")
 
 

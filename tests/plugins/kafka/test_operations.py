@@ -13,6 +13,8 @@ from brokers.clients import Produced, admin, committed_offsets, delete_topics, p
 from penstock.api import SourceDenied, SourceMissing, Start
 from penstock_kafka import plugin
 
+pytestmark = pytest.mark.kafka
+
 OLDEST = Start("TRIM_HORIZON")
 
 

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions
 
 from brokers.clients import Produced, admin, committed_offsets, produce
-from penstock.api import Checkpoint, Gap, Start, Want
+from penstock.api import Checkpoint, Gap, SourceBroken, Start, Want
 
-START = Start("TRIM_HORIZON")
+pytestmark = pytest.mark.kafka
 
 
 def values(count: int, *, first: int = 0) -> list[Produced]:
@@ -176,6 +177,21 @@ def test_a_trimmed_position_goes_on_at_the_oldest_record_and_names_the_gap(
             reading.positions[shard] = 69
             await reading.reach(shard, 99)
             assert [one.gap for one in reading.fetched if one.gap][1:] == [Gap(70, 99)]
+
+    asyncio.run(run())
+
+
+def test_a_position_behind_the_end_is_an_error_and_nothing_is_guessed(on_kafka: Any, topic: Callable[..., str]) -> None:
+    name = topic()
+    shard = f"{name}-0"
+    produce(on_kafka.address, name, values(10))
+
+    async def run() -> None:
+        async with on_kafka.reading(name) as reading:
+            await reading.has_shards(1)
+            reading.positions[shard] = 499
+            with pytest.raises(SourceBroken, match="ends at offset 10, before the position 500 that was reached"):
+                await reading.read(1)
 
     asyncio.run(run())
 

@@ -81,6 +81,7 @@ def test_a_group_that_can_not_be_is_refused(group: str) -> None:
 
 def test_a_grace_longer_than_a_third_of_the_poll_interval_is_refused() -> None:
     open_with({}, {"RevocationGraceSeconds": 100})
+    open_with({"Config": {"max.poll.interval.ms": "6000"}}, {"RevocationGraceSeconds": None})
     with pytest.raises(SettingsError, match=r"RevocationGraceSeconds: is 101; at most 100"):
         open_with({}, {"RevocationGraceSeconds": 101})
     with pytest.raises(SettingsError, match="at most 10,"):

@@ -36,11 +36,9 @@ def load(name: str, hint: str) -> Handler:
             document("Runtime.HandlerNotFound", f"Handler '{function_name}' missing on module '{module_name}'")
         ) from None
     if not callable(found):
+        place = f"Handler '{function_name}' on module '{module_name}'"
         raise InitFailure(
-            document(
-                "Runtime.HandlerNotFound",
-                f"Handler '{function_name}' on module '{module_name}' is not callable: it is a {type(found).__name__}",
-            )
+            document("Runtime.HandlerNotFound", f"{place} is not callable: its type is {type(found).__name__}")
         )
     handler: Handler = found
     return handler
