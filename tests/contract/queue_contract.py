@@ -42,14 +42,14 @@ class QueueSubject:
             await destination.close()
 
     @contextlib.asynccontextmanager
-    async def receiver(self, node="node-1", visibility_timeout_ms=30_000) -> AsyncIterator[QueueSource]:
+    async def receiver(self, node="node-1", lease_ms=30_000) -> AsyncIterator[QueueSource]:
         mapping = MappingContext(
             mapping="function.event",
             uuid=str(uuid.uuid5(uuid.NAMESPACE_DNS, self.source.name)),
             node=node,
             settings={},
             buffer_bytes_max=1 << 24,
-            visibility_timeout_ms=visibility_timeout_ms,
+            lease_ms=lease_ms,
         )
         source = self.type.open_queue(self.source, mapping)
         try:

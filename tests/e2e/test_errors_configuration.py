@@ -43,8 +43,10 @@ IN_THE_FILE = {
     "a starting position that is missing": (
         "StartingPosition: TRIM_HORIZON, ",
         "",
-        "FILE:12: Functions.tally.Events.Ticks.StartingPosition: is required; "
-        "one of TRIM_HORIZON, LATEST, AT_TIMESTAMP",
+        (
+            "FILE:12: Functions.tally.Events.Ticks.StartingPosition: is missing; "
+            "TRIM_HORIZON, LATEST or AT_TIMESTAMP has to be given"
+        ),
     ),
     "what is not supported yet": (
         "BatchSize: 10",
@@ -54,14 +56,18 @@ IN_THE_FILE = {
     "a variable that is not set": (
         "Timeout: 70",
         "Timeout: ${env:NOWHERE_SET}",
-        "FILE:10: Functions.tally.Timeout: the variable NOWHERE_SET is not set; "
-        "set it, or write ${env:NOWHERE_SET:-default}",
+        (
+            "FILE:10: Functions.tally.Timeout: the variable NOWHERE_SET is not set; "
+            "set it, or write ${env:NOWHERE_SET:-default}"
+        ),
     ),
     "a handler's file that is missing": (
         "Handler: app.",
         "Handler: elsewhere.",
-        "FILE:9: Functions.tally.Handler: is 'elsewhere.handler', but there is no elsewhere.py in FOLDER/fn; "
-        "module.function of a file below CodeUri",
+        (
+            "FILE:9: Functions.tally.Handler: is 'elsewhere.handler', but there is no elsewhere.py in FOLDER/fn; "
+            "module.function of a file below CodeUri"
+        ),
     ),
     "a folder that is missing": (
         "CodeUri: fn",
@@ -161,7 +167,7 @@ def test_a_taken_port_and_a_taken_directory_are_said_with_what_to_do(tmp_path):
     assert (same_directory.returncode, same_directory.stdout) == (2, "")
     assert same_directory.stderr == (
         f"Error: the data directory {project.data_dir} is in use by the node with pid {pid}; "
-        "choose another one with --data-dir\n"
+        "stop that one, or give this one a directory of its own with --data-dir\n"
     )
     assert (same_port.returncode, same_port.stdout) == (2, "")
     assert same_port.stderr == (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -11,13 +12,13 @@ from penstock.api import Fetched, Record
 from penstock.core.batcher import RECORDS_AHEAD_LEAST, Batcher
 from simulation.layout import PlainLayout, event_bytes
 
-SIZES = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 60)), min_size=1, max_size=8)
+SIZES = st.lists(st.tuples(st.integers(1, 3), st.sampled_from((0, 10, 30))), min_size=1, max_size=6)
 """Records as (step to the position, bytes of the value)."""
 LIMITS = st.fixed_dictionaries(
     {
-        "batch_size": st.integers(1, 6),
+        "batch_size": st.integers(1, 5),
         "batching_window_ms": st.sampled_from((0, 50, 300)),
-        "event_bytes_max": st.sampled_from((60, 150, 400, 10_000)),
+        "event_bytes_max": st.sampled_from((59, 99, 139, 10_000)),  # one, two and three records of ten bytes, exactly
         "buffer_bytes_max": st.sampled_from((40, 200, 5_000)),
     }
 )
@@ -100,7 +101,7 @@ class Model:
 
 
 class Batching(RuleBasedStateMachine):
-    @initialize(limits=LIMITS, after=st.integers(-1, 5), resumed=st.none() | st.integers(1, 30))
+    @initialize(limits=LIMITS, after=st.integers(-1, 5), resumed=st.none() | st.integers(4, 15))
     def begin(self, limits: dict[str, int], after: int, resumed: int | None) -> None:
         self.now_ms = 0
         self.batcher = Batcher(PlainLayout(), after=after, **limits)
@@ -171,3 +172,4 @@ class Batching(RuleBasedStateMachine):
 
 
 TestBatching = Batching.TestCase
+TestBatching.settings = settings(max_examples=300)

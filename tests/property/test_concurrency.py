@@ -18,9 +18,7 @@ class Granting(RuleBasedStateMachine):
     def begin(self, node_max: int, caps: tuple[int | None, ...]) -> None:
         self.concurrency = Concurrency(node_max=node_max)
         self.node_max = node_max
-        self.caps = {
-            function: min(cap or node_max, node_max) for function, cap in zip(FUNCTIONS, caps, strict=True)
-        }
+        self.caps = {function: min(cap or node_max, node_max) for function, cap in zip(FUNCTIONS, caps, strict=True)}
         for function, cap in zip(FUNCTIONS, caps, strict=True):
             self.concurrency.cap(function, cap)
         for mapping, function in MAPPINGS.items():

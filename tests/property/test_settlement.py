@@ -31,7 +31,11 @@ class Settling_(RuleBasedStateMachine):  # noqa: N801 - `Settling` is the type o
         self.debts: dict[int, Debt] = {}
         self.over: list[int] = []
 
-    @rule(kind=st.sampled_from((Ack, Nack, Extend)), messages=st.integers(1, 3), lease_ms=st.sampled_from((0, 1_000, 45_000)))
+    @rule(
+        kind=st.sampled_from((Ack, Nack, Extend)),
+        messages=st.integers(1, 3),
+        lease_ms=st.sampled_from((0, 1_000, 45_000)),
+    )
     def owe(self, kind: type, messages: int, lease_ms: int) -> None:
         number = next(self.ids)
         receipts = tuple(f"{number}/{index}" for index in range(messages))
@@ -51,7 +55,9 @@ class Settling_(RuleBasedStateMachine):  # noqa: N801 - `Settling` is the type o
         lapsed = self.settlement.give_up(self.now_ms)
         sent = self.settlement.next(self.now_ms, lambda: next(self.ids))
 
-        late = [debt for debt in self.debts.values() if debt.answer_by_ms is not None and debt.answer_by_ms <= self.now_ms]
+        late = [
+            debt for debt in self.debts.values() if debt.answer_by_ms is not None and debt.answer_by_ms <= self.now_ms
+        ]
         expected_lapsed = []
         for debt in late:
             del self.debts[debt.command.id]

@@ -50,6 +50,7 @@ def register_sources(register: Callable[[SourceType], None]) -> None:
             connection_settings=CONNECTION_SETTINGS,
             mapping_settings=MAPPING_SETTINGS,
             check_settings=check_settings,
+            check_mapping_settings=check_mapping_settings,
             open_stream=open_stream,
             open_destination=open_destination,
             operate=operate,
@@ -59,7 +60,7 @@ def register_sources(register: Callable[[SourceType], None]) -> None:
 
 
 def open_stream(source: SourceContext, mapping: MappingContext) -> StreamSource:
-    """Make a mapping's reader. Raises SettingsError for a group's name or a grace that can not be."""
+    """Make a mapping's reader. Raises SettingsError for what `check_mapping_settings` refuses."""
     settings, chosen = source.settings, mapping.settings
     group = group_id(source.project, mapping.mapping, chosen)
     session_ms = _milliseconds(chosen, "SessionTimeoutSeconds", SESSION_TIMEOUT_S)
@@ -97,6 +98,18 @@ def operate(source: SourceContext) -> SourceOperations:
 def describe(settings: Mapping[str, Any]) -> Mapping[str, str]:
     """Tell what an event says of where its records come from."""
     return {"topic": settings["Topic"], "bootstrapServers": bootstrap_servers(settings)}
+
+
+def check_mapping_settings(source: Mapping[str, Any], mapping: Mapping[str, Any]) -> None:
+    """Refuse a group's name, a grace or a session that can not be; nothing is connected to."""
+    group_id("any", "any", mapping)
+    _grace_ms(source, mapping)
+    if mapping.get("GroupProtocol") == "consumer" and mapping.get("SessionTimeoutSeconds") is not None:
+        raise SettingsError(
+            "SessionTimeoutSeconds",
+            "is set beside `GroupProtocol: consumer`, where the broker decides how long a session lasts",
+            allowed="leave it out, or use `GroupProtocol: classic`",
+        )
 
 
 def instance_id(node: str, uuid: str) -> str:

@@ -68,9 +68,10 @@ MAPPING_SETTINGS = (
         "number",
         least=1,
         most=3600,
-        default=SESSION_TIMEOUT_S,
+        # No default here, so that setting it beside the protocol that does not know it can be refused.
         unit="s",
-        doc="after how long without a sign of life a node's partitions go to others (classic protocol only)",
+        doc="after how long without a sign of life a node's partitions go to others (classic protocol only); default: "
+        f"{SESSION_TIMEOUT_S}",
     ),
 )
 

@@ -50,8 +50,8 @@ class MappingContext:
 
     `mapping` is `<function>.<event>`, `uuid` is the same for ever for one project and that name, `settings` are the
     keys of the mapping that the source type itself declared. `node` differs for each node and stays with its data
-    directory. `buffer_bytes_max` is what the plugin may hold in memory for this mapping. `visibility_timeout_ms` is a
-    queue's lease.
+    directory. `buffer_bytes_max` is what the plugin may hold in memory for this mapping. `lease_ms` is how long
+    a message that was received is held unless it is extended: the queue's visibility timeout.
     """
 
     mapping: str
@@ -59,7 +59,7 @@ class MappingContext:
     node: str
     settings: Mapping[str, Any]
     buffer_bytes_max: int
-    visibility_timeout_ms: int = 30_000
+    lease_ms: int = 30_000
 
 
 class SourceOperations(Protocol):
@@ -87,7 +87,8 @@ class SourceType:
     `settings` are the source's own; one of the name `Create` only changes that key's default. Those with a name in
     `connection_settings` may stand in a `Connection` instead. `mapping_settings` are keys that a mapping on such a
     source may have besides Lambda's. The first of `event_formats` is the default. `check_settings` may refuse
-    combinations with a `SettingsError`. What is None the type can not do, and the engine says so.
+    combinations with a `SettingsError`; so may `check_mapping_settings`, which gets the source's settings and the
+    mapping's. Neither connects to anything. What is None the type can not do, and the engine says so.
     """
 
     name: str
@@ -99,6 +100,7 @@ class SourceType:
     connection_settings: tuple[str, ...] = ()
     mapping_settings: tuple[Setting, ...] = ()
     check_settings: Callable[[Mapping[str, Any]], None] | None = None
+    check_mapping_settings: Callable[[Mapping[str, Any], Mapping[str, Any]], None] | None = None
     open_stream: Callable[[SourceContext, MappingContext], StreamSource] | None = None
     open_queue: Callable[[SourceContext, MappingContext], QueueSource] | None = None
     open_destination: Callable[[SourceContext], Destination] | None = None

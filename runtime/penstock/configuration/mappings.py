@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.api import Setting, Start, StreamCapabilities
+from penstock.api import Setting, SettingsError, Start, StreamCapabilities
 from penstock.configuration.findings import Findings
 from penstock.configuration.functions import Function
 from penstock.configuration.names import FUNCTION_NAME, FUNCTION_NAME_ALLOWED, find_source, mapping_uuid
@@ -84,12 +84,24 @@ class MappingReader:
         part = self._validator.section(entry.node, table, path=path, line=entry.line, free=source.broken)
         part = self._validator.complete(part, table)
         event_format = self._event_format(part, source.config, format_of_arn)
+        self._check_own(part, source.config)
         draft = _Draft(name, part, source, function, event_format)
         stream = self._stream(draft) if source.config.type.kind == "stream" else None
         queue = self._queue(draft) if source.config.type.kind == "queue" else None
         if self._findings.count() > errors_before or function.config is None:
             return None, part
         return self._made(draft, function.config, stream, queue), part
+
+    def _check_own(self, part: Part, source: SourceConfig) -> None:
+        """Let the source's type refuse what it declared for mappings."""
+        check = source.type.check_mapping_settings
+        if check is None:
+            return
+        own = {setting.name for setting in source.type.mapping_settings}
+        try:
+            check(source.settings, {name: value for name, value in part.values.items() if name in own})
+        except SettingsError as error:
+            self._findings.error(*part.place(*error.path.split(".")), error.problem, error.allowed or "")
 
     def _made(
         self, draft: _Draft, function: FunctionConfig, stream: StreamSettings | None, queue: QueueSettings | None

@@ -66,7 +66,7 @@ class QueueMachine:
         self._last_id = 0
         self._out: list[do.QueueCommand] = []
         self._ahead = Gathering(layout)
-        self._leases = Leases(lease_ms=settings.visibility_timeout_ms)
+        self._leases = Leases(lease_ms=settings.lease_ms)
         self._settlement = Settlement(back_off_ms=self._back_off_ms)
         self._running: dict[int, _Running] = {}
         self._receiving: _Receiving | None = None
@@ -148,7 +148,7 @@ class QueueMachine:
                 self._stop_by_ms = deadline_ms if self._stop_by_ms is None else min(self._stop_by_ms, deadline_ms)
             case facts.QueueSettingsChanged():
                 self._settings = fact.settings
-                self._leases.lease_ms = fact.settings.visibility_timeout_ms
+                self._leases.lease_ms = fact.settings.lease_ms
                 self._fit_ahead(now_ms)
             case _:
                 assert_never(fact)
@@ -317,7 +317,7 @@ class QueueMachine:
 
     def _return_ahead_ms(self) -> int:
         assert self._ahead.since_ms is not None
-        return self._ahead.since_ms + self._settings.batching_window_ms + self._settings.visibility_timeout_ms
+        return self._ahead.since_ms + self._settings.batching_window_ms + self._settings.lease_ms
 
     def _give_up_ahead(self, reason: str, now_ms: int) -> None:
         if self._granting is not None:
@@ -399,7 +399,7 @@ class QueueMachine:
         self._owe(do.Nack(self._new_id(), receipts, delay_ms, counted), now_ms)
 
     def _owe(self, command: do.Ack | do.Nack | do.Extend, now_ms: int) -> None:
-        self._settlement.owe(command, give_up_ms=now_ms + self._settings.visibility_timeout_ms, now_ms=now_ms)
+        self._settlement.owe(command, give_up_ms=now_ms + self._settings.lease_ms, now_ms=now_ms)
 
     # Small change.
 

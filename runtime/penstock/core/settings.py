@@ -27,6 +27,10 @@ class StreamSettings:
     event_bytes_max: int = PAYLOAD_BYTES_MAX
 
 
+LEASE_MS_LEAST = 1_000
+"""A queue may return failures at once, but what is held must be held for a moment."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSettings:
     """A queue mapping. `concurrency_max` None means as much as the function and the node may have."""
@@ -38,3 +42,8 @@ class QueueSettings:
     backoff: RetryBackoff = RetryBackoff()
     function_timeout_ms: int = 3000
     event_bytes_max: int = PAYLOAD_BYTES_MAX
+
+    @property
+    def lease_ms(self) -> int:
+        """How long a message is ours without being extended."""
+        return max(self.visibility_timeout_ms, LEASE_MS_LEAST)

@@ -44,7 +44,7 @@ class EmbeddedQueue:
 
     def __init__(self, source: SourceContext, mapping: MappingContext) -> None:
         self._settings = QueueSettings.of(source)
-        self._lease_ms = mapping.visibility_timeout_ms
+        self._lease_ms = mapping.lease_ms
         self._file: SourceFile | None = None
         self._queue: Queue | None = None
         self._waiter: Waiter | None = None

@@ -200,6 +200,7 @@ def _check_factories(part: SourceType, where: str) -> None:
         "operate": ("source",),
         "describe": ("settings",),
         "check_settings": ("settings",),
+        "check_mapping_settings": ("source_settings", "mapping_settings"),
     }.items():
         if getattr(part, factory) is not None:
             check_callable(getattr(part, factory), called=f"{where}: {factory}", parameters=parameters)

@@ -92,14 +92,14 @@ class Composition:
     def _mapping_context(self, config: MappingConfig) -> MappingContext:
         enabled = sum(1 for mapping in self._project.mappings if mapping.enabled)
         share = self._project.settings.buffer_bytes_max // 2 // max(enabled, 1)
-        visibility_timeout_ms = config.queue.visibility_timeout_ms if config.queue is not None else 30_000
+        queue = {"lease_ms": config.queue.lease_ms} if config.queue is not None else {}
         return MappingContext(
             mapping=config.name,
             uuid=config.uuid,
             node=self._node_id,
             settings=config.settings,
             buffer_bytes_max=max(share, BUFFER_BYTES_LEAST),
-            visibility_timeout_ms=visibility_timeout_ms,
+            **queue,
         )
 
     def _stream_layout(self, config: MappingConfig, shard: str) -> Layout[Record]:

@@ -61,7 +61,7 @@ class IdleWatch:
             mapping.reporting.on_source(error, "ask for the backlog")
         except TimeoutError:
             mapping.reporting.log.warning("backlog not told in time", waited_ms=ANSWER_MS)
-        except Exception:  # noqa: BLE001 - a plugin's bug is that mapping's trouble; the figure stays unknown
+        except Exception:
             mapping.reporting.log.exception("backlog could not be asked")
 
     async def _ask_shard(self, mapping: StreamMapping, shard: str, view: StreamView) -> None:

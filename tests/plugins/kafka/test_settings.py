@@ -11,6 +11,7 @@ from small_engine import source_type
 from penstock.api import MappingContext, SettingsError, SourceContext
 from penstock_kafka import plugin
 from penstock_kafka.config import OWNED, Budget, common_config, member_config
+from penstock_kafka.plugin import check_mapping_settings
 from penstock_kafka.settings import CONNECTION_SETTINGS
 
 BASE = {"BootstrapServers": ["k1:9092", "k2:9092"], "Topic": "orders"}
@@ -123,3 +124,27 @@ def test_an_event_is_told_where_its_records_come_from() -> None:
 
 def test_what_may_stand_in_a_connection_are_settings() -> None:
     assert set(CONNECTION_SETTINGS) < {setting.name for setting in source_type().settings}
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "problem"),
+    [
+        ({"ConsumerGroupId": "a b"}, "ConsumerGroupId", "is 'a b'"),
+        ({"RevocationGraceSeconds": 200}, "RevocationGraceSeconds", "is 200"),
+        (
+            {"GroupProtocol": "consumer", "SessionTimeoutSeconds": 6},
+            "SessionTimeoutSeconds",
+            "is set beside `GroupProtocol: consumer`, where the broker decides how long a session lasts",
+        ),
+    ],
+)
+def test_a_mapping_setting_that_can_not_be_is_refused_before_anything_is_connected(
+    settings: dict[str, Any], path: str, problem: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        check_mapping_settings({"Topic": "orders", "BootstrapServers": ["127.0.0.1:1"]}, settings)
+    assert (refused.value.path, refused.value.problem) == (path, problem)
+
+
+def test_a_mapping_without_settings_of_its_own_is_fine() -> None:
+    check_mapping_settings({"Topic": "orders", "BootstrapServers": ["127.0.0.1:1"]}, {})

@@ -20,7 +20,9 @@ def test_a_note_is_short_printable_ascii():
     assert len(text) <= NOTE_BYTES_MAX
 
 
-@pytest.mark.parametrize("text", ["", "someone else's", "{}", "[1]", "17", '{"a":1,"e":5}', '{"v":"x"}', "\x00", '{"v":1}'])
+@pytest.mark.parametrize(
+    "text", ["", "someone else's", "{}", "[1]", "17", '{"a":1,"e":5}', '{"v":"x"}', "\x00", '{"v":1}']
+)
 def test_a_note_that_is_not_ours_is_no_note(text: str):
     assert note.read(text) is None
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -305,7 +306,7 @@ def test_no_lease_lapses_in_the_longest_window_nor_while_the_function_runs(windo
     for receipt, since_ms in (("a/1", 0), ("b/1", 15_000)):
         extended = [at_ms for at_ms, one in queue.said if isinstance(one, do.Extend) and receipt in one.receipts]
         steps = [since_ms, *extended, end_ms]
-        assert max(after - before for before, after in zip(steps, steps[1:], strict=False)) < LEASE_MS // 2
+        assert max(after - before for before, after in pairwise(steps)) < LEASE_MS // 2
 
 
 def test_what_is_settled_is_extended_no_more():

@@ -13,6 +13,7 @@ from penstock.core.settings import RetryBackoff, StreamSettings
 from penstock.core.stream_machine import CANCEL_ANSWER_MS, INVOKE_SLACK_MS, LAST_COMMIT_MS, QUIET_MS
 from unit.core.driving import FAILED, NOT_RUN, RETURNED, DrivenStream, kinds, positions, record
 
+
 def settings_with(shard: DrivenStream, **changed: object) -> StreamSettings:
     return replace(shard.settings, **changed)
 
@@ -246,7 +247,9 @@ def test_a_failed_batch_is_invoked_exactly_once_more_than_its_retries_and_given_
     assert shard.invoked() == [[0, 1]] * (retries + 1)
     assert [invoke.attempt for invoke in shard.all_of(do.Invoke)] == list(range(1, retries + 2))
     [dropped] = shard.reports(reports.RecordsDropped)
-    assert dropped == reports.RecordsDropped("RetryAttemptsExhausted", "0", "1", 2, retries + 1, "ValueError", "no good")
+    assert dropped == reports.RecordsDropped(
+        "RetryAttemptsExhausted", "0", "1", 2, retries + 1, "ValueError", "no good"
+    )
     assert shard.last(do.Commit).checkpoint == Checkpoint(1)
 
 
