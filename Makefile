@@ -53,7 +53,7 @@ bench: environment ## each path beside its raw client loop and the bare pipeline
 	@$(if $(filter kafka,$(WHAT)),$(BROKERS) run --only kafka) $(BIN)/python tests/benchmarks/bench.py $(WHAT)
 
 simulate: environment ## the simulations over many seeds on all cores (SEEDS=1000)
-	@$(BIN)/python tests/simulation/simulate.py --seeds $(SEEDS)
+	@$(BIN)/python tests/simulation/run.py --seeds $(SEEDS)
 
 build: python | $(UV) ## the wheels of every distribution, into dist/
 	@rm -rf dist

@@ -69,7 +69,10 @@ def test_folders_and_interpreters_that_are_not_there_are_named(bench, tmp_path):
     ("source", "words"),
     [
         ("x = 1", "Runtime.HandlerNotFound: Handler 'handler' missing on module 'app'"),
-        ("handler = 'text'", "Runtime.HandlerNotFound: Handler 'handler' on module 'app' is not callable: its type is str"),
+        (
+            "handler = 'text'",
+            "Runtime.HandlerNotFound: Handler 'handler' on module 'app' is not callable: its type is str",
+        ),
         ("import powertools", "Runtime.ImportModuleError: Unable to import module 'app': No module named 'powertools'"),
         ("raise RuntimeError('no')", "RuntimeError: no"),
     ],
