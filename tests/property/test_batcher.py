@@ -172,4 +172,4 @@ class Batching(RuleBasedStateMachine):
 
 
 TestBatching = Batching.TestCase
-TestBatching.settings = settings(max_examples=300)
+TestBatching.settings = settings(max_examples=500, stateful_step_count=15)

@@ -13,13 +13,13 @@ from typing import assert_never
 from penstock.api import Message
 from penstock.core import commands as do
 from penstock.core import facts, outcome, reports, retry
-from penstock.core.batch import MessageBatch
 from penstock.core.events.layout import Layout
 from penstock.core.gathering import Gathering
 from penstock.core.leases import Leases
+from penstock.core.message_run import MessageRun
 from penstock.core.settings import QueueSettings
 from penstock.core.settlement import Settlement
-from penstock.core.views import Counters, InFlightView, QueueView
+from penstock.core.views import Counters, QueueView
 
 RECEIVE_WAIT_MS = 20_000
 RECEIVE_SLACK_MS = 70_000
@@ -29,15 +29,6 @@ LAST_SETTLE_MS = 1_000
 """What is acked or returned at the very end of a stop still gets so long to be answered."""
 GIVEN_UP_MAX = 16
 AHEAD = "ahead"
-
-
-@dataclass(slots=True)
-class _Running:
-    request_id: str
-    batch: MessageBatch
-    since_ms: int
-    answer_by_ms: int
-    cancelled: bool = False
 
 
 @dataclass(slots=True)
@@ -68,7 +59,7 @@ class QueueMachine:
         self._ahead = Gathering(layout)
         self._leases = Leases(lease_ms=settings.lease_ms)
         self._settlement = Settlement(back_off_ms=self._back_off_ms)
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, MessageRun] = {}
         self._receiving: _Receiving | None = None
         self._given_up: deque[int] = deque(maxlen=GIVEN_UP_MAX)
         """Receives that were not answered in time; what one of them brings after all is returned."""
@@ -119,7 +110,7 @@ class QueueMachine:
         return QueueView(
             state="released" if self._is_released else "running" if self._stop_by_ms is None else "stopping",
             waiting=len(self._ahead),
-            in_flight=tuple(_in_flight(running) for running in self._running.values()),
+            in_flight=tuple(running.view() for running in self._running.values()),
             settling=len(self._settlement),
             last_error=self._last_error,
             next_try_ms=self._next_try_ms(),
@@ -213,10 +204,9 @@ class QueueMachine:
         self._leases.move(AHEAD, invocation_id, batch.receipts, self._ahead.receipts)
         request_id = next(self._request_ids)
         answer_by_ms = now_ms + settings.function_timeout_ms + INVOKE_SLACK_MS
-        self._running[invocation_id] = _Running(request_id, batch, now_ms, answer_by_ms)
+        running = self._running[invocation_id] = MessageRun(request_id, batch, now_ms, answer_by_ms)
         self.counters.invocations += 1
-        attempt = max(message.receive_count for message in batch.messages)
-        self._out.append(do.Invoke(invocation_id, fact.id, request_id, batch, attempt))
+        self._out.append(do.Invoke(invocation_id, fact.id, request_id, batch, running.attempt))
 
     def _on_responded(self, fact: facts.Responded, now_ms: int) -> None:
         running = self._running.pop(fact.id, None)
@@ -225,35 +215,34 @@ class QueueMachine:
         self._leases.let_go(fact.id)
         batch = running.batch
         match outcome.read(fact.result):
-            case outcome.Succeeded(duration_ms=duration_ms):
+            case outcome.Succeeded() as succeeded:
                 self._not_run = 0
                 self._last_error = ""
                 self.counters.processed += len(batch.messages)
                 self._owe(do.Ack(self._new_id(), batch.receipts), now_ms)
-                self._announce(_succeeded(running, duration_ms))
+                self._announce(running.report_succeeded(succeeded))
             case outcome.Failed() as failed:
                 self._not_run = 0
                 self._on_failed(running, failed, now_ms)
-            case outcome.Throttled(reason=reason, retry_after_ms=retry_after_ms) if not running.cancelled:
-                self._on_throttled(running, reason, retry_after_ms or 0, now_ms)
+            case outcome.Throttled() as throttled if not running.cancelled:
+                self._on_throttled(running, throttled, now_ms)
             case _:
                 self._return(batch.messages, "their invocation was ended by the node", now_ms)
 
-    def _on_failed(self, running: _Running, failed: outcome.Failed, now_ms: int) -> None:
+    def _on_failed(self, running: MessageRun, failed: outcome.Failed, now_ms: int) -> None:
         self.counters.failed_invocations += 1
         self._last_error = f"{failed.error_type}: {failed.error_message}"
         timeout_ms = self._settings.visibility_timeout_ms
         self._nack(running.batch.receipts, timeout_ms, counted=True, now_ms=now_ms)
-        self._announce(_failed(running, failed, timeout_ms))
+        self._announce(running.report_failed(failed, timeout_ms))
 
-    def _on_throttled(self, running: _Running, reason: str, retry_after_ms: int, now_ms: int) -> None:
+    def _on_throttled(self, running: MessageRun, throttled: outcome.Throttled, now_ms: int) -> None:
         self._not_run += 1
-        wait_ms = max(self._back_off_ms(self._not_run), retry_after_ms)
+        wait_ms = max(self._back_off_ms(self._not_run), throttled.retry_after_ms or 0)
         self._run_again_ms = now_ms + wait_ms
-        self._last_error = reason
+        self._last_error = throttled.reason
         self._nack(running.batch.receipts, wait_ms, counted=False, now_ms=now_ms)
-        first, last, count = _span(running.batch)
-        self._announce(reports.BatchNotRun(first, last, count, reason, wait_ms))
+        self._announce(running.report_not_run(throttled, wait_ms))
 
     def _on_settled(self, fact: facts.Settled) -> None:
         settled = self._settlement.on_settled(fact.id)
@@ -420,32 +409,3 @@ class QueueMachine:
 
     def _announce(self, report: reports.Report) -> None:
         self._out.append(do.Announce(report))
-
-
-def _span(batch: MessageBatch) -> tuple[str, str, int]:
-    return batch.messages[0].message_id, batch.messages[-1].message_id, len(batch.messages)
-
-
-def _attempt(batch: MessageBatch) -> int:
-    return max(message.receive_count for message in batch.messages)
-
-
-def _in_flight(running: _Running) -> InFlightView:
-    first, last, count = _span(running.batch)
-    attempt = _attempt(running.batch)
-    return InFlightView(
-        request_id=running.request_id, first=first, last=last, records=count, attempt=attempt, since_ms=running.since_ms
-    )
-
-
-def _succeeded(running: _Running, duration_ms: int) -> reports.BatchSucceeded:
-    first, last, count = _span(running.batch)
-    return reports.BatchSucceeded(running.request_id, first, last, count, _attempt(running.batch), duration_ms)
-
-
-def _failed(running: _Running, failed: outcome.Failed, retry_in_ms: int) -> reports.BatchFailed:
-    first, last, count = _span(running.batch)
-    return reports.BatchFailed(
-        running.request_id, first, last, count, _attempt(running.batch),
-        failed.duration_ms, failed.error_type, failed.error_message, retry_in_ms,
-    )  # fmt: skip
