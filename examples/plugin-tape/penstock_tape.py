@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from penstock.api import (
     Assignment,
     Backlog,
     Checkpoint,
+    CommitRefused,
     Fetched,
     MappingContext,
     Record,
@@ -33,9 +33,12 @@ LOOK_S = 0.2
 class TapeSource:
     """Reads the files of one folder. The position of a record is the number of its line, from 0."""
 
+    capabilities = StreamCapabilities()
+
     def __init__(self, source: SourceContext, mapping: MappingContext) -> None:
         self._folder = Path(source.settings["Folder"])
         self._checkpoints = source.data_dir / f"tape-{mapping.uuid}"
+        self._ours: set[str] = set()
 
     async def open(self) -> None:
         if not self._folder.is_dir():
@@ -46,22 +49,26 @@ class TapeSource:
         pass
 
     async def assignments(self) -> AsyncIterator[Assignment]:
-        names = sorted(file.name for file in self._folder.glob("*.txt"))
-        yield ShardsAssigned(tuple(AssignedShard(name, self._checkpoint(name)) for name in names))
+        self._ours = {file.name for file in self._folder.glob("*.txt")}
+        yield ShardsAssigned(tuple(AssignedShard(name, self._checkpoint(name)) for name in sorted(self._ours)))
         await asyncio.Event().wait()  # every shard stays ours until the mapping ends
 
     async def resolve(self, shard: str, start: Start) -> int:
         return -1 if start.position == "TRIM_HORIZON" else len(self._lines(shard)) - 1
 
     async def fetch(self, wants: Sequence[Want], *, wait_ms: int) -> Sequence[Fetched]:
-        async with asyncio.timeout(wait_ms / 1000) as patience:
-            while True:
-                found = [fetched for want in wants if (fetched := self._read(want)).records]
-                if found or patience.when() < asyncio.get_running_loop().time() + LOOK_S:
-                    return found
-                await asyncio.sleep(LOOK_S)
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + wait_ms / 1000
+        while True:
+            found = [fetched for want in wants if want.shard in self._ours and (fetched := self._read(want)).records]
+            left_s = deadline_s - loop.time()
+            if found or left_s <= 0:
+                return found
+            await asyncio.sleep(min(LOOK_S, left_s))
 
     async def commit(self, shard: str, checkpoint: Checkpoint) -> None:
+        if shard not in self._ours:
+            raise CommitRefused(f"the tape {shard} is not ours any more")
         file = self._checkpoints / shard
         draft = file.with_suffix(".new")
         with draft.open("w") as out:
@@ -69,9 +76,12 @@ class TapeSource:
             out.flush()
             os.fsync(out.fileno())
         draft.rename(file)
+        folder = os.open(self._checkpoints, os.O_RDONLY)
+        os.fsync(folder)  # or a power cut could undo the renaming
+        os.close(folder)
 
     async def release(self, shards: Sequence[str]) -> None:
-        pass
+        self._ours.difference_update(shards)
 
     async def backlog(self, shard: str, after: int) -> Backlog:
         return Backlog(count=len(self._lines(shard)) - 1 - after)
@@ -79,17 +89,20 @@ class TapeSource:
     def _read(self, want: Want) -> Fetched:
         first = want.after + 1
         lines = self._lines(want.shard)
+        # No line says when it was written; the newest one was when the file last changed.
+        changed_ms = (self._folder / want.shard).stat().st_mtime_ns // 1_000_000
         records, bytes_count = [], 0
         for position, line in enumerate(lines[first : first + want.records_max], start=first):
             if records and bytes_count + len(line) > want.bytes_max:
                 break
-            records.append(Record(position, line, None, int(time.time() * 1000)))
+            records.append(Record(position, line, None, changed_ms))
             bytes_count += len(line)
         reached = want.after + len(records)
         return Fetched(want.shard, records, reached, bytes_count, lag=len(lines) - 1 - reached)
 
     def _lines(self, shard: str) -> list[bytes]:
-        return (self._folder / shard).read_bytes().splitlines()
+        # What follows the last newline is still being written.
+        return (self._folder / shard).read_bytes().split(b"\n")[:-1]
 
     def _checkpoint(self, shard: str) -> Checkpoint | None:
         try:
@@ -105,7 +118,7 @@ def register_sources(register):
             name="tape",
             kind="stream",
             doc="text files as shards, lines as records",
-            capabilities=StreamCapabilities(),
+            capabilities=TapeSource.capabilities,
             settings=(Setting("Folder", "path", required=True, doc="where the .txt files are"),),
             event_formats=("kinesis",),
             open_stream=TapeSource,

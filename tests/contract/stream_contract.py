@@ -130,6 +130,8 @@ class Reader:
 
 
 async def records_come_back_as_they_were_sent_in_order_of_their_keys(subject: StreamSubject):
+    if not subject.type.capabilities.keyed:
+        return
     shards = await subject.shards()
     sent = [
         Outgoing(
@@ -192,7 +194,7 @@ async def a_fetch_gives_no_more_than_is_wanted(subject: StreamSubject):
         assert 1 <= len(by_count.records) <= 7
         by_bytes = await _fetch_one(reader, Want(shard, after, 1000, 350))
         assert 1 <= len(by_bytes.records) <= 3
-        assert by_bytes.bytes_count == 103 * len(by_bytes.records)
+        assert by_bytes.bytes_count == sum(len(record.value) + len(record.key or b"") for record in by_bytes.records)
         assert by_bytes.position == by_bytes.records[-1].position
 
 

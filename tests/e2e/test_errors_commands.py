@@ -75,7 +75,6 @@ def test_a_node_is_shown_at_a_glance(project):
 
 
 def test_every_list_can_be_had_as_json(project):
-    project.up("--until-idle=0.2")
     project.send("ticks", "one")
     project.send("jobs", "two")
     sent = project.run("send", "ticks", "three", "--json")
@@ -113,7 +112,6 @@ def test_the_log_of_a_function_is_followed_while_the_node_runs(project):
 
 
 def test_following_an_embedded_source_ends_with_130_when_it_is_interrupted(project):
-    project.up("--until-idle=0.2")
     project.send("ticks", "before")
 
     with running(project, "peek", "ticks", "--follow") as following:

@@ -154,8 +154,8 @@ def test_a_node_stays_says_why_runs_the_rest_and_reads_it_once_it_is_mended(trou
 
 
 def test_a_missing_topic_is_never_created_though_the_broker_would(troubles, kafka, tmp_path):
-    broker = ConfigResource(ResourceType.BROKER, "1")
     client = admin(kafka.address)
+    broker = ConfigResource(ResourceType.BROKER, str(min(client.list_topics(timeout=10).brokers)))
     described = client.describe_configs([broker])[broker].result(timeout=10)
     assert described["auto.create.topics.enable"].value == "true"
     trouble = troubles.missing_topic()

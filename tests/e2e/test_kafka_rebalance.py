@@ -151,7 +151,7 @@ def test_a_node_for_which_no_partition_is_left_is_ready_and_ends_when_it_is_idle
     records = orders(10)
     produce(kafka.address, name, records)
     project = KafkaProject(tmp_path / "shop", kafka.address, name)
-    reader = nodes.start(project, name="reader")
+    nodes.start(project, name="reader")
     wait_settled(kafka.address, project)
 
     spare = nodes.start(project, "--until-idle=1", name="spare")

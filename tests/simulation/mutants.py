@@ -43,12 +43,13 @@ class Caught:
 
 
 STREAM = "stream_machine"
+SHARD = "shard"
 QUEUE = "queue_machine"
 
 MUTANTS = (
     Mutant(
-        "tries again before the attempt is on record", "stream", STREAM,
-        "return unsettled.attempts_ended == 0 or begun.progress.is_clean", "return True",
+        "tries again before the attempt is on record", "stream", SHARD,
+        "return unsettled.attempts_ended == 0 or self.progress.is_clean", "return True",
     ),
     Mutant(
         "retries once too often", "stream", "retry",
@@ -71,8 +72,8 @@ MUTANTS = (
         "self._may_still_commit = not self._is_lost and now_ms", "self._may_still_commit = now_ms",
     ),
     Mutant(
-        "settles one position too far", "stream", STREAM,
-        "begun.progress.settle(unsettled.batch.position)", "begun.progress.settle(unsettled.batch.position + 1)",
+        "settles one position too far", "stream", SHARD,
+        "self.progress.settle(unsettled.batch.position)", "self.progress.settle(unsettled.batch.position + 1)",
     ),
     Mutant(
         "never sends an unanswered commit again", "stream", "progress",
@@ -83,41 +84,41 @@ MUTANTS = (
         "self.last_error = reason", "self.committed = self.settled",
     ),
     Mutant(
-        "forgets the attempts of a crashed node", "stream", STREAM,
-        "attempts_resumed = resumed.attempts_ended", "attempts_resumed = 0",
+        "forgets the attempts of a crashed node", "stream", SHARD,
+        "self._attempts_resumed = resumed.attempts_ended", "self._attempts_resumed = 0",
     ),
     Mutant(
-        "resumes with another batch", "stream", STREAM,
+        "resumes with another batch", "stream", SHARD,
         "batcher.resume(resumed.batch_end)", "pass",
     ),
     Mutant(
-        "lays a trimmed batch's attempts on the next one", "stream", STREAM,
-        "begun.attempts_resumed if begun.batcher.is_resuming else 0", "begun.attempts_resumed",
+        "lays a trimmed batch's attempts on the next one", "stream", SHARD,
+        "self._attempts_resumed if self.batcher.is_resuming else 0", "self._attempts_resumed",
     ),
     Mutant(
-        "never commits positions without records", "stream", STREAM,
-        "begun.progress.settle(batcher.reached)", "pass",
+        "never commits positions without records", "stream", SHARD,
+        "self.progress.settle(batcher.reached)", "pass",
     ),
     Mutant(
-        "commits positions past what is buffered", "stream", STREAM,
-        "if begun.unsettled is not None or len(batcher) or begun.quiet_since_ms is None:",
-        "if begun.quiet_since_ms is None:",
+        "commits positions past what is buffered", "stream", SHARD,
+        "if self.unsettled is not None or len(batcher) or self._quiet_since_ms is None:",
+        "if self._quiet_since_ms is None:",
     ),
     Mutant(
-        "spins on a quiet shard", "stream", STREAM,
-        "begun.quiet_since_ms = None", "pass",
+        "spins on a quiet shard", "stream", SHARD,
+        "self._quiet_since_ms = None", "pass",
     ),
     Mutant(
         "keeps an environment that it does not use", "stream", STREAM,
         "self._out.append(do.ReturnEnvironment(fact.id))\n            return", "return",
     ),
     Mutant(
-        "runs two batches of a shard at once", "stream", STREAM,
+        "runs two batches of a shard at once", "stream", SHARD,
         "if unsettled.running is not None or (unsettled.due_ms", "if (unsettled.due_ms",
     ),
     Mutant(
         "lets go while its batch runs", "stream", STREAM,
-        "if is_running or (self._may_still_commit", "if (self._may_still_commit",
+        "if shard.is_busy or (self._may_still_commit", "if (self._may_still_commit",
     ),
     Mutant(
         "lets a batch run on past the grace", "stream", STREAM,
@@ -125,13 +126,13 @@ MUTANTS = (
         "if not running.cancelled and now_ms >= stop_by_ms + 5000:",
     ),
     Mutant(
-        "is blocked by a record that is too large", "stream", STREAM,
-        "while begun.unsettled is None and len(begun.batcher)", "while False and len(begun.batcher)",
+        "is blocked by a record that is too large", "stream", SHARD,
+        "return len(self.batcher) > 0 and self.batcher.peek().too_large", "return False",
     ),
     Mutant(
         "retries without waiting", "stream", STREAM,
-        "unsettled.due_ms = now_ms + wait_ms\n                written",
-        "unsettled.due_ms = now_ms\n                written",
+        "unsettled.due_ms = now_ms + wait_ms\n                shard.keep",
+        "unsettled.due_ms = now_ms\n                shard.keep",
     ),
     Mutant(
         "ignores the size of the event", "stream", "batcher",

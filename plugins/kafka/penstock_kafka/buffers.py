@@ -54,7 +54,19 @@ class _Chunk:
 class Shard:
     """One shard's buffer. Positions: records up to `head` were handed on, records up to `tail` have arrived."""
 
-    __slots__ = ("at_end", "chunks", "given", "head", "held_bytes", "high", "paused", "reading", "tail", "wanted")
+    __slots__ = (
+        "at_end",
+        "chunks",
+        "given",
+        "head",
+        "held_bytes",
+        "high",
+        "paused",
+        "reading",
+        "tail",
+        "told_end",
+        "wanted",
+    )
 
     def __init__(self) -> None:
         self.chunks: deque[_Chunk] = deque()
@@ -62,6 +74,7 @@ class Shard:
         self.reading = False  # and the consumer has gone there
         self.paused = False
         self.at_end = False
+        self.told_end = False
         self.given = -1  # the last record handed on; between it and `head` there are none
         self.head = -1
         self.tail = -1
@@ -74,7 +87,7 @@ class Shard:
     def move(self, after: int) -> None:
         self.chunks.clear()
         self.held_bytes = 0
-        self.wanted, self.reading, self.at_end = True, False, False
+        self.wanted, self.reading, self.at_end, self.told_end = True, False, False, False
         self.given = self.head = self.tail = after
 
     def put(self, records: list[Record], bytes_count: int) -> None:
@@ -114,8 +127,10 @@ class Shard:
             self.held_bytes -= size + len(records) * RECORD_BYTES
         if not self.chunks:
             self.head = max(self.head, self.tail)
-        if not records and gap is None and self.head <= want.after:
+        is_news = self.at_end and not self.chunks and not self.told_end
+        if not records and gap is None and self.head <= want.after and not is_news:
             return None
+        self.told_end = self.at_end and not self.chunks
         return Fetched(want.shard, records, self.head, size, self._lag(), gap)
 
     @staticmethod

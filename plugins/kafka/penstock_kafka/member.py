@@ -308,6 +308,9 @@ class GroupMember:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._active_s = time.monotonic()
         if not partitions:
+            if not self._epochs:
+                # The group has more members than partitions: there is nothing to read, and that is known.
+                self._tell(Assigned((), {}))
             return
         for part in partitions:
             self._epochs[part.partition] = next(self._numbers)

@@ -7,7 +7,6 @@ waits and never touches a broker: facts come in through `handle`, commands go ou
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import assert_never
 
 from penstock.api import AssignedShard, Checkpoint, Record, Start
@@ -16,31 +15,16 @@ from penstock.core import facts, note, outcome, reports, retry
 from penstock.core.attempt import Running, Unsettled
 from penstock.core.batcher import Batcher
 from penstock.core.events.layout import Layout
-from penstock.core.progress import Progress
 from penstock.core.reading import Reading
 from penstock.core.settings import StreamSettings
+from penstock.core.shard import Shard
 from penstock.core.views import Counters, StreamState, StreamView
 
 INVOKE_SLACK_MS = 60_000
 """How long beyond the function's timeout an answer may take: a start of the environment and some patience."""
 CANCEL_ANSWER_MS = 15_000
-QUIET_MS = 1_000
-"""A position that moved without records (transaction markers) is committed after so long without any."""
 LAST_COMMIT_MS = 1_000
 """What finished at the very end of a stop still gets so long to be committed."""
-
-
-@dataclass(slots=True)
-class _Begun:
-    """What there is once the position is known."""
-
-    progress: Progress
-    batcher: Batcher
-    attempts_resumed: int
-    """Attempts that ended before a restart, of the batch that comes first (D2)."""
-    quiet_since_ms: int | None
-    unsettled: Unsettled | None = None
-    lag_beyond: int | None = None
 
 
 class StreamMachine:
@@ -67,7 +51,7 @@ class StreamMachine:
         self._last_id = 0
         self._out: list[do.StreamCommand] = []
         self._reading = Reading(back_off_ms=self._back_off_ms, take_id=self._new_id)
-        self._begun: _Begun | None = None
+        self._shard: Shard | None = None
         self._granting: int | None = None
         self._has_prepared = False
         self._stop_by_ms: int | None = None
@@ -95,21 +79,21 @@ class StreamMachine:
         if self._is_released:
             return None
         deadlines = [self._reading.deadline_ms()] if self._stop_by_ms is None else [self._stop_deadline_ms()]
-        if self._begun is not None and self._stop_by_ms is None:
-            deadlines += [self._begun.progress.deadline_ms(), self._next_batch_ms(self._begun)]
+        if self._shard is not None and self._stop_by_ms is None:
+            deadlines.append(self._shard.deadline_ms(is_granting=self._granting is not None))
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def view(self) -> StreamView:
         """Show how it stands."""
-        begun, unsettled = self._begun, self._begun.unsettled if self._begun else None
-        is_anchored = begun is not None and (self._assigned.checkpoint is not None or begun.progress.has_committed)
+        shard, unsettled = self._shard, self._shard.unsettled if self._shard else None
+        is_anchored = shard is not None and (self._assigned.checkpoint is not None or shard.progress.has_committed)
         return StreamView(
             state=self._state(),
-            committed=begun.progress.committed.position if begun else None,
-            reached=begun.batcher.reached if begun else None,
-            buffered=len(begun.batcher) if begun else 0,
-            buffered_bytes=begun.batcher.bytes_count if begun else 0,
-            lag=_lag(begun) if begun else None,
+            committed=shard.progress.committed.position if shard else None,
+            reached=shard.batcher.reached if shard else None,
+            buffered=len(shard.batcher) if shard else 0,
+            buffered_bytes=shard.batcher.bytes_count if shard else 0,
+            lag=shard.lag if shard else None,
             in_flight=unsettled.view() if unsettled else None,
             attempts_ended=unsettled.attempts_ended if unsettled else 0,
             last_error=self._last_error(),
@@ -147,18 +131,15 @@ class StreamMachine:
                 assert_never(fact)
 
     def _on_fetched(self, fact: facts.RecordsFetched, now_ms: int) -> None:
-        begun = self._begun
-        if not self._reading.take_answer(fact.id) or begun is None or self._stop_by_ms is not None:
+        shard = self._shard
+        if not self._reading.take_answer(fact.id) or shard is None or self._stop_by_ms is not None:
             return
         fetched = fact.fetched
         if fetched.gap is not None:
             self.counters.lost += fetched.gap.last - fetched.gap.first + 1
             self._announce(reports.PositionLost(fetched.gap.first, fetched.gap.last))
-        if fetched.position > begun.batcher.reached:
-            begun.quiet_since_ms = now_ms
         self.counters.polled += len(fetched.records)
-        begun.batcher.add(fetched, now_ms)
-        begun.lag_beyond = fetched.lag
+        shard.add(fetched, now_ms)
 
     def _on_source_failed(self, fact: facts.SourceFailed, now_ms: int) -> None:
         failed = self._reading.take_failure(fact.id, fact.reason, now_ms)
@@ -167,20 +148,20 @@ class StreamMachine:
             self._announce(reports.SourceTroubled(action, fact.reason, wait_ms))
 
     def _on_granted(self, fact: facts.EnvironmentGranted, now_ms: int) -> None:
-        begun = self._begun
+        shard = self._shard
         is_awaited = self._granting == fact.id
         if is_awaited:
             self._granting = None
-        if not is_awaited or begun is None or not self._may_invoke(begun, now_ms):
+        if not is_awaited or shard is None or self._stop_by_ms is not None or not shard.may_invoke(now_ms):
             self._out.append(do.ReturnEnvironment(fact.id))
             return
-        self._invoke(begun.unsettled or self._take_batch(begun), fact.id, now_ms)
+        self._invoke(shard.unsettled or self._take_batch(shard), fact.id, now_ms)
 
     def _on_responded(self, fact: facts.Responded, now_ms: int) -> None:
-        begun = self._begun
-        unsettled = begun.unsettled if begun else None
+        shard = self._shard
+        unsettled = shard.unsettled if shard else None
         running = unsettled.running if unsettled else None
-        if begun is None or unsettled is None or running is None or running.id != fact.id:
+        if shard is None or unsettled is None or running is None or running.id != fact.id:
             return
         unsettled.running = None
         if self._is_lost or running.cancelled:
@@ -189,29 +170,28 @@ class StreamMachine:
         match outcome.read(fact.result):
             case outcome.Succeeded() as succeeded:
                 self.counters.processed += len(unsettled.batch.records)
-                self._settle(begun, unsettled)
+                shard.settle(unsettled)
                 self._announce(unsettled.report_succeeded(running.request_id, succeeded))
             case outcome.Failed() as failed:
-                self._on_failed(begun, unsettled, running, failed, now_ms)
+                self._on_failed(shard, unsettled, running, failed, now_ms)
             case outcome.Throttled() as throttled:
                 self._on_throttled(unsettled, throttled, now_ms)
             case never:
                 assert_never(never)
 
     def _on_failed(
-        self, begun: _Begun, unsettled: Unsettled, running: Running, failed: outcome.Failed, now_ms: int
+        self, shard: Shard, unsettled: Unsettled, running: Running, failed: outcome.Failed, now_ms: int
     ) -> None:
         unsettled.fail(failed, now_ms)
         self.counters.failed_invocations += 1
         match self._retry_policy().after(unsettled.attempts_ended):
             case retry.RetryAfter(wait_ms=wait_ms):
                 unsettled.due_ms = now_ms + wait_ms
-                written = note.write(note.Note(unsettled.attempts_ended, unsettled.batch.last))
-                begun.progress.settle(begun.progress.settled.position, written)
+                shard.keep_attempts(unsettled)
                 self._announce(unsettled.report_failed(running.request_id, failed, wait_ms))
             case retry.GiveUp(condition=condition):
                 self._announce(unsettled.report_failed(running.request_id, failed, None))
-                self._give_up(begun, unsettled, condition)
+                self._give_up(shard, unsettled, condition)
 
     def _on_throttled(self, unsettled: Unsettled, throttled: outcome.Throttled, now_ms: int) -> None:
         unsettled.not_run += 1
@@ -221,9 +201,9 @@ class StreamMachine:
         self._announce(unsettled.report_not_run(throttled, wait_ms))
 
     def _on_commit_answered(self, fact: facts.Committed | facts.CommitFailed, now_ms: int) -> None:
-        if self._begun is None:
+        if self._shard is None:
             return
-        progress = self._begun.progress
+        progress = self._shard.progress
         if isinstance(fact, facts.Committed):
             progress.on_committed(fact.id)
             return
@@ -237,8 +217,8 @@ class StreamMachine:
         else:
             self._settings = fact.settings
         self._has_prepared = False
-        if self._begun is not None:
-            self._begun.batcher.change(
+        if self._shard is not None:
+            self._shard.batcher.change(
                 batch_size=self._settings.batch_size,
                 batching_window_ms=self._settings.batching_window_ms,
                 event_bytes_max=self._settings.event_bytes_max,
@@ -252,18 +232,18 @@ class StreamMachine:
         if self._stop_by_ms is not None:
             self._stop(self._stop_by_ms, now_ms)
             return
-        begun = self._begun or self._start_reading(now_ms)
-        if begun is None:
+        shard = self._shard or self._start_reading(now_ms)
+        if shard is None:
             return
-        self._check_running(begun, now_ms)
-        self._drop_too_large(begun, now_ms)
-        self._request_environment(begun, now_ms)
-        self._prepare(begun)
-        self._settle_quiet_position(begun, now_ms)
-        self._commit(begun, now_ms)
-        self._ask(self._reading.fetch(begun.batcher.reached, begun.batcher.room(), now_ms))
+        self._check_running(shard, now_ms)
+        self._drop_too_large(shard, now_ms)
+        self._request_environment(shard, now_ms)
+        self._prepare(shard)
+        shard.settle_quiet_position(now_ms)
+        self._commit(shard, now_ms)
+        self._ask(self._reading.fetch(shard.batcher.reached, shard.batcher.room(), now_ms))
 
-    def _start_reading(self, now_ms: int) -> _Begun | None:
+    def _start_reading(self, now_ms: int) -> Shard | None:
         checkpoint = self._assigned.checkpoint
         if checkpoint is None:
             self._ask(self._reading.resolve(self._start(), now_ms))
@@ -278,7 +258,7 @@ class StreamMachine:
         # A shard that came later has only records that were written while the mapping was reading (D47).
         return Start("TRIM_HORIZON") if self._assigned.appeared_later else self._settings.start
 
-    def _begin(self, checkpoint: Checkpoint, resumed: note.Note | None, origin: str, now_ms: int) -> _Begun:
+    def _begin(self, checkpoint: Checkpoint, resumed: note.Note | None, origin: str, now_ms: int) -> Shard:
         settings = self._settings
         batcher = Batcher(
             self._layout,
@@ -288,24 +268,25 @@ class StreamMachine:
             event_bytes_max=settings.event_bytes_max,
             buffer_bytes_max=self._buffer_bytes_max,
         )
-        attempts_resumed = 0
-        if resumed is not None and resumed.batch_end > checkpoint.position:
-            attempts_resumed = resumed.attempts_ended
-            batcher.resume(resumed.batch_end)
-        # A start that was just resolved is committed at once, so that it is the same after a crash (D47).
-        progress = Progress(checkpoint, is_stored=self._assigned.checkpoint is not None, back_off_ms=self._back_off_ms)
-        self._begun = _Begun(progress, batcher, attempts_resumed, now_ms)
+        self._shard = Shard(
+            checkpoint,
+            batcher,
+            resumed=resumed,
+            is_stored=self._assigned.checkpoint is not None,
+            back_off_ms=self._back_off_ms,
+            now_ms=now_ms,
+        )
         self._announce(reports.Started(checkpoint.position, origin))
-        return self._begun
+        return self._shard
 
     def _hold(self, reason: str) -> None:
         if self._held_because != reason:
             self._held_because = reason
             self._announce(reports.Held(reason))
 
-    def _check_running(self, begun: _Begun, now_ms: int) -> None:
+    def _check_running(self, shard: Shard, now_ms: int) -> None:
         """An invocation that never answers is ended, and was no attempt: its answer was lost, not the function."""
-        unsettled = begun.unsettled
+        unsettled = shard.unsettled
         if unsettled is None or unsettled.running is None or now_ms < unsettled.running.answer_by_ms:
             return
         if unsettled.running.cancelled:
@@ -318,37 +299,20 @@ class StreamMachine:
         running.answer_by_ms = now_ms + CANCEL_ANSWER_MS
         self._out.append(do.Cancel(running.id))
 
-    def _drop_too_large(self, begun: _Begun, now_ms: int) -> None:
-        is_incomplete = begun.batcher.is_resuming and not begun.batcher.is_ready(now_ms)
-        if is_incomplete or begun.progress.must_hold:
-            return
-        while begun.unsettled is None and len(begun.batcher) and begun.batcher.peek().too_large:
-            unsettled = self._take_batch(begun)
+    def _drop_too_large(self, shard: Shard, now_ms: int) -> None:
+        while shard.may_drop_too_large(now_ms):
+            unsettled = self._take_batch(shard)
             unsettled.error_message = f"the record's event is larger than {self._settings.event_bytes_max} bytes"
-            self._give_up(begun, unsettled, "MaximumPayloadSizeExceeded")
+            self._give_up(shard, unsettled, "MaximumPayloadSizeExceeded")
 
-    def _request_environment(self, begun: _Begun, now_ms: int) -> None:
-        if self._granting is None and self._may_invoke(begun, now_ms):
+    def _request_environment(self, shard: Shard, now_ms: int) -> None:
+        if self._granting is None and shard.may_invoke(now_ms):
             self._granting = self._new_id()
             self._out.append(do.RequestEnvironment(self._granting))
 
-    def _may_invoke(self, begun: _Begun, now_ms: int) -> bool:
-        if begun.progress.must_hold or self._stop_by_ms is not None:
-            return False
-        unsettled = begun.unsettled
-        if unsettled is None:
-            return begun.batcher.is_ready(now_ms) and not begun.batcher.peek().too_large
-        if unsettled.running is not None or (unsettled.due_ms is not None and now_ms < unsettled.due_ms):
-            return False
-        # The attempt that ended is on record before the next one begins (P5).
-        return unsettled.attempts_ended == 0 or begun.progress.is_clean
-
-    def _take_batch(self, begun: _Begun) -> Unsettled:
+    def _take_batch(self, shard: Shard) -> Unsettled:
         self._has_prepared = False
-        attempts_ended = begun.attempts_resumed if begun.batcher.is_resuming else 0
-        begun.unsettled = Unsettled(begun.batcher.take(), attempts_ended=attempts_ended)
-        begun.attempts_resumed = 0
-        return begun.unsettled
+        return shard.take_batch()
 
     def _invoke(self, unsettled: Unsettled, grant: int, now_ms: int) -> None:
         request_id = next(self._request_ids)
@@ -359,28 +323,15 @@ class StreamMachine:
         attempt = unsettled.attempts_ended + 1
         self._out.append(do.Invoke(unsettled.running.id, grant, request_id, unsettled.batch, attempt))
 
-    def _prepare(self, begun: _Begun) -> None:
-        is_busy = begun.unsettled is not None and begun.unsettled.running is not None
-        if not is_busy or self._has_prepared or begun.batcher.is_resuming or not len(begun.batcher):
+    def _prepare(self, shard: Shard) -> None:
+        if not shard.is_busy or self._has_prepared or shard.batcher.is_resuming or not len(shard.batcher):
             return
-        if begun.batcher.is_full() and not begun.batcher.peek().too_large:
+        if shard.batcher.is_full() and not shard.batcher.peek().too_large:
             self._has_prepared = True
-            self._out.append(do.Prepare(begun.batcher.peek()))
+            self._out.append(do.Prepare(shard.batcher.peek()))
 
-    def _settle_quiet_position(self, begun: _Begun, now_ms: int) -> None:
-        """Move the checkpoint over positions that hold no records, once none have come for a moment."""
-        batcher = begun.batcher
-        if begun.unsettled is not None or len(batcher) or begun.quiet_since_ms is None:
-            return
-        if batcher.skip_resumed():
-            begun.attempts_resumed = 0
-        if now_ms >= begun.quiet_since_ms + QUIET_MS:
-            begun.quiet_since_ms = None
-            if batcher.reached > begun.progress.settled.position and not batcher.is_resuming:
-                begun.progress.settle(batcher.reached)
-
-    def _commit(self, begun: _Begun, now_ms: int) -> None:
-        due = begun.progress.next(now_ms, self._new_id)
+    def _commit(self, shard: Shard, now_ms: int) -> None:
+        due = shard.progress.next(now_ms, self._new_id)
         if due is not None:
             self._out.append(do.Commit(*due))
 
@@ -388,13 +339,9 @@ class StreamMachine:
         if question is not None:
             self._out.append(question)
 
-    def _settle(self, begun: _Begun, unsettled: Unsettled) -> None:
-        begun.progress.settle(unsettled.batch.position)
-        begun.unsettled = None
-
-    def _give_up(self, begun: _Begun, unsettled: Unsettled, condition: str) -> None:
+    def _give_up(self, shard: Shard, unsettled: Unsettled, condition: str) -> None:
         self.counters.dropped += len(unsettled.batch.records)
-        self._settle(begun, unsettled)
+        shard.settle(unsettled)
         self._announce(unsettled.report_dropped(condition))
 
     # How it ends.
@@ -404,14 +351,13 @@ class StreamMachine:
         if self._granting is not None:
             self._out.append(do.ReturnEnvironment(self._granting))
             self._granting = None
-        begun = self._begun
-        if begun is not None:
-            self._stop_running(begun.unsettled, stop_by_ms, now_ms)
-            is_running = begun.unsettled is not None and begun.unsettled.running is not None
+        shard = self._shard
+        if shard is not None:
+            self._stop_running(shard.unsettled, stop_by_ms, now_ms)
             self._may_still_commit = not self._is_lost and now_ms < stop_by_ms + LAST_COMMIT_MS
             if self._may_still_commit:
-                self._commit(begun, now_ms)
-            if is_running or (self._may_still_commit and not begun.progress.is_clean):
+                self._commit(shard, now_ms)
+            if shard.is_busy or (self._may_still_commit and not shard.progress.is_clean):
                 return
         self._is_released = True
         self._out.append(do.Release())
@@ -426,14 +372,14 @@ class StreamMachine:
             unsettled.running = None
 
     def _stop_deadline_ms(self) -> int | None:
-        begun = self._begun
-        running = begun.unsettled.running if begun and begun.unsettled else None
-        if self._stop_by_ms is None or begun is None:
+        shard = self._shard
+        running = shard.unsettled.running if shard and shard.unsettled else None
+        if self._stop_by_ms is None or shard is None:
             return self._stop_by_ms
         end_ms = self._stop_by_ms + LAST_COMMIT_MS
         if running is not None:
             end_ms = running.answer_by_ms if running.cancelled else self._stop_by_ms
-        retry_ms = begun.progress.deadline_ms() if self._may_still_commit else None
+        retry_ms = shard.progress.deadline_ms() if self._may_still_commit else None
         return end_ms if retry_ms is None else min(retry_ms, end_ms)
 
     # Small change.
@@ -455,32 +401,17 @@ class StreamMachine:
     def _announce(self, report: reports.Report) -> None:
         self._out.append(do.Announce(report))
 
-    def _next_batch_ms(self, begun: _Begun) -> int | None:
-        """Tell when the next batch is due; None while it waits for a fact and not for time."""
-        unsettled = begun.unsettled
-        if unsettled is not None and unsettled.running is not None:
-            return unsettled.running.answer_by_ms
-        if self._granting is not None or begun.progress.must_hold:
-            return None
-        if unsettled is not None:
-            return unsettled.due_ms if unsettled.attempts_ended == 0 or begun.progress.is_clean else None
-        if len(begun.batcher):
-            return begun.batcher.deadline_ms()
-        return begun.quiet_since_ms + QUIET_MS if begun.quiet_since_ms is not None else None
-
     def _is_idle(self) -> bool:
-        begun = self._begun
-        if begun is None or self._is_released:
+        if self._shard is None or self._is_released:
             return self._is_released
-        is_empty = begun.unsettled is None and not len(begun.batcher) and not begun.batcher.is_resuming
-        return is_empty and begun.progress.is_clean and self._reading.retry_ms is None
+        return self._shard.is_idle and self._reading.retry_ms is None
 
     def _last_error(self) -> str:
-        begun = self._begun
-        unsettled = begun.unsettled if begun else None
+        shard = self._shard
+        unsettled = shard.unsettled if shard else None
         if unsettled is not None and unsettled.last_error:
             return unsettled.last_error
-        return self._held_because or self._reading.last_error or (begun.progress.last_error if begun else "")
+        return self._held_because or self._reading.last_error or (shard.progress.last_error if shard else "")
 
     def _state(self) -> StreamState:
         if self._is_released:
@@ -489,14 +420,7 @@ class StreamMachine:
             return "stopping"
         if self._held_because:
             return "held"
-        if self._begun is None:
+        if self._shard is None:
             return "starting"
-        unsettled = self._begun.unsettled
+        unsettled = self._shard.unsettled
         return "retrying" if unsettled is not None and unsettled.attempts_ended else "running"
-
-
-def _lag(begun: _Begun) -> int | None:
-    if begun.lag_beyond is None:
-        return None
-    unsettled = len(begun.unsettled.batch.records) if begun.unsettled else 0
-    return begun.lag_beyond + len(begun.batcher) + unsettled

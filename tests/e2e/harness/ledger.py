@@ -125,12 +125,12 @@ class Ledger:
         return problems
 
     def rerun(self, node: str) -> Iterator[tuple[str, list[Invocation]]]:
-        """For each shard that a node began with: the invocations before it that it ran again, in part or in whole."""
+        """For each shard of a node: what the node that had it before ran, and this one ran again, in part or whole."""
         for shard, invocations in self.by_shard().items():
-            begun = next((place for place, each in enumerate(invocations) if each.node == node), None)
-            if begun is not None:
-                first = invocations[begun].first
-                yield shard, [each for each in invocations[:begun] if each.last >= first]
+            begun = next((place for place, each in enumerate(invocations) if each.node == node), 0)
+            if begun:
+                before, first = invocations[begun - 1].node, invocations[begun].first
+                yield shard, [each for each in invocations[:begun] if each.node == before and each.last >= first]
 
 
 def _out_of_order(invocations: list[Invocation], given_anew_s: float) -> Iterator[str]:

@@ -10,7 +10,8 @@ from penstock.core import facts, note, reports
 from penstock.core.progress import ANSWER_MS, UNCOMMITTED_MAX
 from penstock.core.reading import FETCH_ANSWER_MS
 from penstock.core.settings import RetryBackoff, StreamSettings
-from penstock.core.stream_machine import CANCEL_ANSWER_MS, INVOKE_SLACK_MS, LAST_COMMIT_MS, QUIET_MS
+from penstock.core.shard import QUIET_MS
+from penstock.core.stream_machine import CANCEL_ANSWER_MS, INVOKE_SLACK_MS, LAST_COMMIT_MS
 from unit.core.driving import FAILED, NOT_RUN, RETURNED, DrivenStream, kinds, positions, record
 
 
