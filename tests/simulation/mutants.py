@@ -73,7 +73,7 @@ MUTANTS = (
     ),
     Mutant(
         "settles one position too far", "stream", SHARD,
-        "self.progress.settle(unsettled.batch.position)", "self.progress.settle(unsettled.batch.position + 1)",
+        "self.progress.settle(unsettled.batch.position, ", "self.progress.settle(unsettled.batch.position + 1, ",
     ),
     Mutant(
         "never sends an unanswered commit again", "stream", "progress",

@@ -13,7 +13,10 @@ ANSWER_MS = 30_000
 """How long a commit may go unanswered before it is sent again."""
 
 UNCOMMITTED_MAX = 10
-"""While commits fail, this many settled batches may wait for one; then the shard stops invoking."""
+"""So many settled batches may wait for a commit while commits fail; then the shard stops invoking."""
+
+UNCOMMITTED_RECORDS_MAX = 1_000
+"""While they merely take their time, as many records may wait besides, so that small batches need not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class _InFlight:
     id: int
     checkpoint: Checkpoint
     answer_by_ms: int
+    batches: int
+    records: int
 
 
 class Progress:
@@ -39,7 +44,8 @@ class Progress:
         self._in_flight: _InFlight | None = None
         self._failures = 0
         self._retry_at_ms: int | None = None
-        self._batches_uncommitted = 0
+        self._batches_waiting = 0
+        self._records_waiting = 0
 
     @property
     def is_clean(self) -> bool:
@@ -52,14 +58,18 @@ class Progress:
 
     @property
     def must_hold(self) -> bool:
-        """Commits fail, and no more may be settled that a crash would repeat."""
-        return self.refused or (self._failures > 0 and self._batches_uncommitted >= UNCOMMITTED_MAX)
+        """No more may be settled that a crash would repeat, before what is settled is committed."""
+        if self.refused:
+            return True
+        is_failing = self._failures > 0 or self._records_waiting >= UNCOMMITTED_RECORDS_MAX
+        return is_failing and self._batches_waiting >= UNCOMMITTED_MAX
 
-    def settle(self, position: int, note: str = "") -> None:
-        """Move the checkpoint to a position, with a note. Committing follows."""
+    def settle(self, position: int, note: str = "", *, records: int = 0) -> None:
+        """Move the checkpoint to a position, with a note; `records` were settled by that. Committing follows."""
         assert position >= self.settled.position, "a checkpoint never goes back"
         if position > self.settled.position:
-            self._batches_uncommitted += 1
+            self._batches_waiting += 1
+            self._records_waiting += records
         self.settled = Checkpoint(position, note)
 
     def next(self, now_ms: int, take_id: Callable[[], int]) -> tuple[int, Checkpoint] | None:
@@ -75,7 +85,9 @@ class Progress:
             self._failures += 1
             self.last_error = "a commit was not answered"
         self._retry_at_ms = None
-        self._in_flight = _InFlight(take_id(), self.settled, now_ms + ANSWER_MS)
+        self._in_flight = _InFlight(
+            take_id(), self.settled, now_ms + ANSWER_MS, self._batches_waiting, self._records_waiting
+        )
         return self._in_flight.id, self.settled
 
     def on_committed(self, fact_id: int) -> None:
@@ -83,10 +95,11 @@ class Progress:
         if self._in_flight is None or self._in_flight.id != fact_id:
             return
         self.committed = self._in_flight.checkpoint
+        self._batches_waiting -= self._in_flight.batches
+        self._records_waiting -= self._in_flight.records
         self.has_committed = True
         self._in_flight = None
         self._failures = 0
-        self._batches_uncommitted = 0 if self.settled == self.committed else 1
         self.refused = False
         self.last_error = ""
 

@@ -93,7 +93,7 @@ class Shard:
 
     def settle(self, unsettled: Unsettled) -> None:
         """Move the checkpoint past a batch that is done, one way or another."""
-        self.progress.settle(unsettled.batch.position)
+        self.progress.settle(unsettled.batch.position, records=len(unsettled.batch.records))
         self.unsettled = None
 
     def keep_attempts(self, unsettled: Unsettled) -> None:

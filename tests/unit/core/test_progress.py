@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 
 from penstock.api import Checkpoint
-from penstock.core.progress import ANSWER_MS, UNCOMMITTED_MAX, Progress
+from penstock.core.progress import ANSWER_MS, UNCOMMITTED_MAX, UNCOMMITTED_RECORDS_MAX, Progress
 
 
 class Shard:
@@ -144,3 +144,26 @@ def test_commits_that_are_never_answered_hold_the_shard_too():
 
     assert shard.progress.must_hold
     assert "not answered" in shard.progress.last_error
+
+
+@pytest.mark.parametrize(
+    ("batches", "records", "holds"),
+    [
+        (UNCOMMITTED_MAX, UNCOMMITTED_RECORDS_MAX // UNCOMMITTED_MAX, True),
+        (UNCOMMITTED_MAX - 1, UNCOMMITTED_RECORDS_MAX, False),
+        (UNCOMMITTED_RECORDS_MAX - 1, 1, False),
+        (UNCOMMITTED_RECORDS_MAX, 1, True),
+    ],
+)
+def test_what_a_slow_commit_keeps_waiting_is_bounded_in_batches_and_records(batches, records, holds):
+    shard = Shard()
+    shard.progress.settle(0, records=records)
+    shard.next()
+    for position in range(1, batches):
+        shard.progress.settle(position, records=records)
+
+    assert shard.progress.must_hold == holds
+    shard.progress.on_committed(1)
+    shard.next(1)
+    shard.progress.on_committed(2)
+    assert not shard.progress.must_hold
