@@ -19,6 +19,8 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo $(CURDIR)/.t
 BIN := $(CURDIR)/.venv/bin
 BROKERS = PYTHONPATH=docker $(PYTHON) -m local_brokers
 PYTEST_ARGS ?=
+# Most tests wait for processes and brokers; two at a time, a file never split, so that what it shares is made once.
+PYTEST_WORKERS ?= 2
 WHAT ?= kafka
 SEEDS ?= 1000
 
@@ -33,7 +35,7 @@ demo: $(BIN)/python | $(UV) ## run the main job on the embedded sources; nothing
 	@$(BIN)/penstock demo
 
 test: check ## every check and every test, beside real brokers; those it starts it also stops
-	@$(BROKERS) run $(BIN)/pytest -ra $(PYTEST_ARGS)
+	@$(BROKERS) run $(BIN)/pytest -ra -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: environment ## lint, types, import walls, tidy
 	@$(BIN)/ruff check
