@@ -15,6 +15,7 @@ from penstock.api import (
     Checkpoint,
     CommitRefused,
     Destination,
+    HoldsShards,
     MappingContext,
     Outgoing,
     Record,
@@ -90,11 +91,13 @@ class Reader:
         self.lost: list[str] = []
         self.revoked: list[str] = []
         self.changed = asyncio.Event()
+        self.is_told = False
 
     async def follow(self):
         async for assignment in self.source.assignments():
             match assignment:
                 case ShardsAssigned(shards):
+                    self.is_told = True
                     self.held |= {assigned.shard: assigned for assigned in shards}
                 case ShardsLost(shards):
                     self.lost += shards
@@ -354,6 +357,37 @@ async def two_nodes_share_the_shards_and_one_that_leaves_hands_over(subject: Str
         assert first.held[moved].checkpoint == Checkpoint(9, "by node-2")
 
 
+async def a_node_for_which_no_shard_is_left_hears_that_there_is_none(subject: StreamSubject):
+    if not subject.type.capabilities.balanced:
+        return
+    shards = await subject.shards()
+    async with contextlib.AsyncExitStack() as readers:
+        for number in range(len(shards)):
+            reader = await readers.enter_async_context(subject.reader(f"node-{number}"))
+            await reader.until(lambda reader=reader: reader.held)
+        spare = await readers.enter_async_context(subject.reader("node-spare"))
+        await spare.until(lambda: spare.is_told)
+        assert not spare.held
+
+
+async def a_node_knows_which_shards_it_surely_holds(subject: StreamSubject):
+    async with subject.reader("node-1") as first:
+        if not isinstance(first.source, HoldsShards):
+            return
+        await first.until(lambda: len(first.held) >= 2)
+        assert all(first.source.holds(shard) for shard in first.held)
+        if subject.type.capabilities.balanced:
+            async with subject.reader("node-2") as second:
+                await second.until(lambda: second.held)
+                moved = set(second.held)
+                assert all(second.source.holds(shard) for shard in moved)
+                assert not any(first.source.holds(shard) for shard in moved)
+                assert all(first.source.holds(shard) for shard in first.held)
+        shard = min(first.held)
+        await first.source.release([shard])
+        assert not first.source.holds(shard)
+
+
 async def the_backlog_counts_what_lies_beyond_a_position(subject: StreamSubject):
     async with subject.writer() as writer, subject.reader() as reader:
         await reader.until(lambda: len(reader.held) >= 2)
@@ -420,6 +454,8 @@ STREAM_CHECKS = [
     wants_of_shards_that_are_not_ours_are_passed_over,
     a_released_shard_can_not_be_committed,
     two_nodes_share_the_shards_and_one_that_leaves_hands_over,
+    a_node_for_which_no_shard_is_left_hears_that_there_is_none,
+    a_node_knows_which_shards_it_surely_holds,
     the_backlog_counts_what_lies_beyond_a_position,
     what_a_stream_can_not_carry_is_refused_and_the_rest_is_sent,
     peeking_shows_records_and_takes_nothing,

@@ -13,7 +13,7 @@ from penstock.api import (
     Start,
 )
 from penstock.core.settings import StreamSettings
-from shell.twins import StreamBroker, never, run, start, stream_config, succeed, until
+from shell.twins import QUICK, HoldingTwin, StreamBroker, never, run, start, stream_config, succeed, until
 
 
 class Gate:
@@ -219,6 +219,52 @@ def test_a_late_commit_that_is_refused_stops_invoking():
 
         assert (len(bench.executor.started), broker.committed()) == (2, 0)
         await bench.end()
+
+    run(scenario())
+
+
+def test_nothing_is_run_while_a_shard_may_be_another_nodes_and_no_attempt_is_counted():
+    async def scenario() -> None:
+        broker, gate = StreamBroker(), Gate()
+        broker.put(b"one", b"two")
+        settings = StreamSettings(start=Start("TRIM_HORIZON"), batch_size=1, backoff=QUICK, retry_attempts_max=0)
+        bench = start(stream_config(broker, settings=settings, twin=HoldingTwin), gate)
+        await until(lambda: bench.executor.started)
+
+        broker.is_in_doubt = True
+        gate.open.set()
+        await until(lambda: bench.log.getvalue().count("batch not run") >= 3)
+        assert "the shard may be another node's by now" in bench.log.getvalue()
+        # What ran already is settled as far as the source lets it be; nothing begins, and no environment is kept.
+        assert (len(bench.executor.started), broker.committed()) == (1, 0)
+        assert bench.environments.concurrency.held == 0
+
+        broker.is_in_doubt = False
+        await until(lambda: broker.committed() == 1)
+        await bench.drain()
+
+        assert len(bench.executor.started) == 2
+        assert bench.mapping.health.counted.failed_invocations == 0
+        succeeded = [line for line in bench.log.getvalue().splitlines() if "batch succeeded" in line]
+        assert [line.count("attempt=1") for line in succeeded] == [1, 1]
+
+    run(scenario())
+
+
+def test_a_shard_in_doubt_that_turns_out_to_be_lost_is_never_run():
+    async def scenario() -> None:
+        broker = StreamBroker(is_in_doubt=True)
+        broker.put(b"one")
+        bench = start(stream_config(broker, twin=HoldingTwin))
+        await until(lambda: "batch not run" in bench.log.getvalue())
+        assert broker.assignments is not None
+
+        broker.assignments.put_nowait(ShardsLost(("s-0",)))
+        await until(lambda: not bench.mapping.views())
+
+        assert (bench.executor.started, broker.committed(), broker.released) == ([], -1, [])
+        assert bench.environments.concurrency.held == 0
+        await bench.drain()
 
     run(scenario())
 

@@ -74,6 +74,8 @@ class StreamBroker:
     released: list[str] = field(default_factory=list)
     fetches: list[list[str]] = field(default_factory=list)
     refuses_commits: bool = False
+    is_in_doubt: bool = False
+    """Whether a `HoldingTwin` can not be sure of its shards."""
     assignments: "asyncio.Queue[Assignment | SourceError | None] | None" = None
     """What the open source yields next; an error is raised there, and None ends it."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -153,6 +155,13 @@ class StreamTwin:
     def _check(self) -> None:
         if self.broker.failure is not None:
             raise self.broker.failure
+
+
+class HoldingTwin(StreamTwin):
+    """One that also tells whether its shards are surely ours."""
+
+    def holds(self, shard: str) -> bool:
+        return shard in self.broker.shards and not self.broker.is_in_doubt
 
 
 @dataclass
@@ -280,7 +289,11 @@ def spec(name: str = "tally") -> FunctionSpec:
 
 
 def stream_config(
-    broker: StreamBroker, *, name: str = "tally.From", settings: StreamSettings | None = None
+    broker: StreamBroker,
+    *,
+    name: str = "tally.From",
+    settings: StreamSettings | None = None,
+    twin: type[StreamTwin] = StreamTwin,
 ) -> MappingConfig:
     kind = SourceType(
         name="twin",
@@ -289,7 +302,7 @@ def stream_config(
         capabilities=StreamCapabilities(),
         settings=(),
         event_formats=("kinesis",),
-        open_stream=lambda *_: StreamTwin(broker),
+        open_stream=lambda *_: twin(broker),
     )
     return replace(
         _config(name, kind, "kinesis"),

@@ -61,10 +61,10 @@ class Shard:
         "head",
         "held_bytes",
         "high",
+        "lag_told",
         "paused",
         "reading",
         "tail",
-        "told_end",
         "wanted",
     )
 
@@ -74,7 +74,7 @@ class Shard:
         self.reading = False  # and the consumer has gone there
         self.paused = False
         self.at_end = False
-        self.told_end = False
+        self.lag_told: int | None = None  # by the last fetch; None: by none since the engine said where to read
         self.given = -1  # the last record handed on; between it and `head` there are none
         self.head = -1
         self.tail = -1
@@ -87,7 +87,7 @@ class Shard:
     def move(self, after: int) -> None:
         self.chunks.clear()
         self.held_bytes = 0
-        self.wanted, self.reading, self.at_end, self.told_end = True, False, False, False
+        self.wanted, self.reading, self.at_end, self.lag_told = True, False, False, None
         self.given = self.head = self.tail = after
 
     def put(self, records: list[Record], bytes_count: int) -> None:
@@ -127,11 +127,13 @@ class Shard:
             self.held_bytes -= size + len(records) * RECORD_BYTES
         if not self.chunks:
             self.head = max(self.head, self.tail)
-        is_news = self.at_end and not self.chunks and not self.told_end
+        lag = self._lag()
+        # That nothing waits is worth an answer without records: the engine knows it from nowhere else.
+        is_news = lag == 0 and self.at_end and self.lag_told != 0
         if not records and gap is None and self.head <= want.after and not is_news:
             return None
-        self.told_end = self.at_end and not self.chunks
-        return Fetched(want.shard, records, self.head, size, self._lag(), gap)
+        self.lag_told = lag
+        return Fetched(want.shard, records, self.head, size, lag, gap)
 
     @staticmethod
     def _front(chunk: _Chunk, want: Want, count: int, size: int) -> tuple[list[Record], int]:

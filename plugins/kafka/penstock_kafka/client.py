@@ -3,12 +3,10 @@
 The client's own types are partly missing or too wide; whoever imports from here is spared that.
 """
 
-import logging
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from confluent_kafka import (
-    OFFSET_END,
     TIMESTAMP_CREATE_TIME,
     TIMESTAMP_LOG_APPEND_TIME,
     TIMESTAMP_NOT_AVAILABLE,
@@ -22,8 +20,12 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import ConfigResource, NewTopic  # type: ignore[attr-defined] # not exported by its types
 
+from penstock_kafka.quiet_log import QuietLog
+
+if TYPE_CHECKING:
+    import logging
+
 __all__ = [
-    "OFFSET_END",
     "TIMESTAMP_CREATE_TIME",
     "TIMESTAMP_LOG_APPEND_TIME",
     "TIMESTAMP_NOT_AVAILABLE",
@@ -44,14 +46,13 @@ __all__ = [
     "new_producer",
 ]
 
-_LOG = logging.getLogger("penstock_kafka.librdkafka")
-
 ErrorCallback = Callable[[KafkaError], None]
 
 
 class Answer(Protocol):
     """A future of the client's: what was asked for, or the exception, by a deadline."""
 
+    def done(self) -> bool: ...
     def result(self, timeout: float | None = None) -> Any: ...
 
 
@@ -67,14 +68,7 @@ class Received(Protocol):
     def headers(self) -> list[tuple[str, bytes | None]] | None: ...
 
 
-class _QuietLogger:
-    """Takes what librdkafka would write to the terminal, where it would only frighten: errors reach us by callbacks."""
-
-    def log(self, _level: int, message: str, *arguments: object) -> None:
-        _LOG.debug(message, *arguments)
-
-
-_QUIET = cast("logging.Logger", _QuietLogger())
+_QUIET = cast("logging.Logger", QuietLog())
 
 
 def new_consumer(config: dict[str, Any]) -> Consumer:

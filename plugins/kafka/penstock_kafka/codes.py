@@ -11,6 +11,9 @@ MAX_POLL_EXCEEDED: Final = KafkaError._MAX_POLL_EXCEEDED
 FATAL: Final = KafkaError._FATAL
 FENCED: Final = KafkaError.FENCED_INSTANCE_ID
 WRONG_STATE: Final = KafkaError._STATE
+GROUP_DENIED: Final = KafkaError.GROUP_AUTHORIZATION_FAILED
+TRANSPORT: Final = KafkaError._TRANSPORT
+SSL: Final = KafkaError._SSL
 TIMED_OUT: Final = KafkaError._TIMED_OUT
 
 TRIMMED = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})

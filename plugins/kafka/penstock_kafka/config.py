@@ -44,6 +44,9 @@ OWNED = {
 """Properties that the plugin sets itself, and what to do instead."""
 
 MAX_POLL_INTERVAL_MS = 300_000
+HEARTBEATS_PER_SESSION = 4
+STILL_MS_LEAST = 500
+"""An idle member's thread looks at the clock twice in this time."""
 _RECORD_BYTES_LEAST = 16 * 1024
 
 
@@ -141,11 +144,23 @@ def member_config(
         # refuse it until its old session has run out.
         config["group.instance.id"] = instance
         config["partition.assignment.strategy"] = "cooperative-sticky"
-        config["session.timeout.ms"] = min(session_timeout_ms, max_poll_interval_ms(settings))
+        config["session.timeout.ms"] = session_ms = min(session_timeout_ms, max_poll_interval_ms(settings))
+        config.setdefault("heartbeat.interval.ms", session_ms // HEARTBEATS_PER_SESSION)
     else:
         # Sessions and assignors of this protocol are the broker's business: librdkafka refuses settings of them.
         config["group.protocol"] = "consumer"
     return config
+
+
+def still_ms(config: Mapping[str, Any], session_timeout_ms: int) -> int:
+    """Tell how long a member's process may stand still and surely be a member of its group all the time.
+
+    The group's patience began with the last heartbeat, and the next one may have been due when the process stopped. A
+    third of what is left is for whatever takes longer than it should.
+    """
+    session_ms = int(config.get("session.timeout.ms", session_timeout_ms))
+    heartbeat_ms = int(config.get("heartbeat.interval.ms", session_ms // HEARTBEATS_PER_SESSION))
+    return max(STILL_MS_LEAST, (session_ms - heartbeat_ms) * 2 // 3)
 
 
 def sending_config(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from penstock.api import SourceBroken, SourceDenied, SourceError, SourceMissing,
 from penstock_kafka.client import Answer, KafkaError, KafkaException, error_of, may, new_admin
 from penstock_kafka.codes import ALL_BROKERS_DOWN, DENIED, NOT_READY, UNREACHED
 from penstock_kafka.config import bootstrap_servers, common_config
-from penstock_kafka.errors import reason_of, source_error
+from penstock_kafka.errors import code_of, reason_of, source_error
 from penstock_kafka.notes import METADATA_BYTES_MAX
 
 CONNECT_TIMEOUT_S = 8.0
@@ -32,6 +32,7 @@ class Connection:
         self.topic: str = settings["Topic"]
         self.place = place_of(settings)
         self._settings = settings
+        self._is_over = False
         self._errors: list[KafkaError] = []
         config = common_config(settings) | {"error_cb": self._errors.append}
         try:
@@ -48,6 +49,10 @@ class Connection:
         if group is not None:
             self._check_group(group)
             self._check_notes(found.partitions[0].leader.id if found.partitions else None)
+
+    def give_up(self) -> None:
+        """Let a question that waits for its answer end now, as one that was not answered. From any thread."""
+        self._is_over = True
 
     def create(self) -> bool:
         """Make the topic, if it is not there; True when it was made."""
@@ -120,7 +125,7 @@ class Connection:
                 time.sleep(AGAIN_S)
                 answer = ask(CONNECT_TIMEOUT_S)
             now_s = time.monotonic()
-            if self._refusal() is not None or now_s > deadline_s:
+            if self._refusal() is not None or now_s > deadline_s or self._is_over:
                 raise self._unreachable()
             if self._is_down():
                 down_since_s = down_since_s or now_s
@@ -142,7 +147,7 @@ class Connection:
         return SourceUnavailable(f"{self.place}: no broker answers ({reason})")
 
     def _refusal(self) -> KafkaError | None:
-        return next((error for error in self._errors if error.code() in DENIED), None)
+        return next((error for error in self._errors if code_of(error) in DENIED), None)
 
     def _is_down(self) -> bool:
         return any(error.code() == ALL_BROKERS_DOWN for error in self._errors)

@@ -23,9 +23,9 @@ from penstock.api import (
     SourceError,
     SourceUnavailable,
 )
+from penstock_kafka.announcements import Announcements
 from penstock_kafka.buffers import Buffers
 from penstock_kafka.client import (
-    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -47,32 +47,34 @@ from penstock_kafka.codes import (
 from penstock_kafka.commits import Commits, Pending, refusal
 from penstock_kafka.decode import split
 from penstock_kafka.desk import Desk
+from penstock_kafka.doubt import Doubt
 from penstock_kafka.errors import is_fenced, reason_of, source_error
-from penstock_kafka.notes import Committed, encode, partitions_known, read_committed
+from penstock_kafka.notes import encode
 from penstock_kafka.positions import Positions
 
 T = TypeVar("T")
 
 LIST_RECORDS_MAX = 1000
-ASK_TIMEOUT_S = 5.0
-AGAIN_S = 0.5
 HOLD_S = 1.0
 """How long a full buffer only holds back reading, before partitions are paused: a pause throws away what librdkafka
 has fetched of them."""
 FENCED_AGAIN_S = 30.0
-CONFIRM_S = 3.0
-"""How long commits wait after this process stood still for longer than a session: by then the group has answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberSettings:
-    """What a member needs to know. `place` begins the sentence of an error."""
+    """What a member needs to know. `place` begins an error's sentence; `asking` configures a client that only asks.
+
+    `still_ms` is how long this process may stand still and surely be a member of its group all the time.
+    """
 
     topic: str
     place: str
+    group: str
     config: dict[str, Any]
+    asking: dict[str, Any]
     grace_ms: int
-    session_ms: int
+    still_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +113,17 @@ class GroupMember:
         self._finished = self._desk.future()
         self._thread = threading.Thread(target=self._run, name=f"kafka {settings.topic}", daemon=True)
         self._commits = Commits(settings.topic, settings.place, self._desk.settle)
+        self._doubt = Doubt(still_max_s=settings.still_ms / 1000, group=settings.group, config=settings.asking)
         # All below belongs to the thread.
         self._positions = Positions(settings.topic, settings.place, buffers)
         self._numbers = itertools.count(1)
         self._epochs: dict[int, int] = {}
-        self._unannounced: set[int] = set()
-        self._announce_at_s = 0.0
+        self._unannounced = Announcements(settings.topic, settings.place)
         self._revoking: set[int] = set()
         self._released: set[int] = set()
-        self._known_partitions = 0
         self._full_since_s: float | None = None
         self._active_s = time.monotonic()
-        self._seen_s = _clock_s()
-        self._doubt_until_s = 0.0
+        self._member_id: str | None = None
         self._reason = ""
         self._was_lost = False
         self._again_from_s = 0.0
@@ -140,6 +140,11 @@ class GroupMember:
         if self._thread.ident is not None:
             await asyncio.wait([self._finished], timeout=timeout_s)
 
+    def holds(self, partition: int, epoch: int | None) -> bool:
+        """Tell whether an assignment is surely not over. From any thread, at once."""
+        # What the thread does not know yet it does not know because it stood still: so the doubt is looked at last.
+        return epoch is not None and self._epochs.get(partition) == epoch and self._doubt.is_clear()
+
     async def call(self, ask: Callable[[Consumer], T]) -> T:
         """Ask the client something, on its thread. Raises the SourceError that fits what the client raised."""
         return await self._desk.call(ask)
@@ -154,7 +159,7 @@ class GroupMember:
             elif self._epochs.get(partition) != epoch:
                 self._desk.settle(future, refusal(self._topic, partition))
             else:
-                metadata = encode(checkpoint.note, partitions_known=self._known_partitions)
+                metadata = encode(checkpoint.note, partitions_known=self._unannounced.partitions_known)
                 self._commits.add(Pending(partition, checkpoint.position + 1, metadata, future, time.monotonic()))
 
         self._desk.ask(serve)
@@ -219,16 +224,17 @@ class GroupMember:
 
     def _turn(self, consumer: Consumer) -> None:
         now_s = time.monotonic()
-        self._watch_the_clock()
+        self._doubt.tick()
+        self._doubt.resolve(self._member_id)
         if self._desk.serve(consumer):
             self._active_s = now_s
-        if self._commits.busy and _clock_s() >= self._doubt_until_s:
+        if self._commits.busy and self._doubt.is_clear():
             self._commits.serve(consumer, now_s)
         if self._positions.follow(consumer):
             self._active_s = now_s
         self._positions.mend(consumer, now_s)
-        if self._unannounced and now_s >= self._announce_at_s:
-            self._announce(consumer, now_s)
+        if shards := self._unannounced.take(consumer, now_s):
+            self._tell(Assigned(tuple(shards.values()), {number: self._epochs[number] for number in shards}))
         if self._is_held(consumer, now_s):
             return
         messages = consume(consumer, LIST_RECORDS_MAX, 0) or consume(consumer, 1, self._poll_s(now_s))
@@ -307,6 +313,7 @@ class GroupMember:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._active_s = time.monotonic()
+        self._member_id = consumer.memberid()
         if not partitions:
             if not self._epochs:
                 # The group has more members than partitions: there is nothing to read, and that is known.
@@ -315,12 +322,12 @@ class GroupMember:
         for part in partitions:
             self._epochs[part.partition] = next(self._numbers)
             self._released.discard(part.partition)
-            self._unannounced.add(part.partition)
             self._buffers.add(part.partition)
-        self._announce_at_s = 0.0
+        self._unannounced.add(part.partition for part in partitions)
         self._was_lost = False
-        # Where to read is the engine's to say; until then they stand still.
-        consumer.incremental_assign([TopicPartition(self._topic, part.partition, OFFSET_END) for part in partitions])
+        # Where to read is the engine's to say; until then they stand still. Not at the end, which librdkafka would ask
+        # the broker for: a late answer (a new partition has no leader yet) undoes the seek, and records are lost.
+        consumer.incremental_assign([TopicPartition(self._topic, part.partition, 0) for part in partitions])
         consumer.pause(partitions)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -340,6 +347,7 @@ class GroupMember:
         numbers = [part.partition for part in partitions]
         known = [number for number in numbers if number not in self._unannounced]
         self._was_lost = True
+        self._doubt.end()  # the group has spoken
         self._forget(numbers)
         self._buffers.remove(numbers)
         if known:
@@ -350,9 +358,10 @@ class GroupMember:
     def _wait_for_release(self, consumer: Consumer, known: set[int]) -> None:
         deadline_s = time.monotonic() + self._settings.grace_ms / 1000 + 1
         while not self._stopping:
-            self._watch_the_clock()
+            self._doubt.tick()
+            self._doubt.resolve(self._member_id)
             self._desk.serve(consumer)
-            if _clock_s() >= self._doubt_until_s:
+            if self._doubt.is_clear():
                 self._commits.serve_in_foreground(consumer, time.monotonic())
             if known <= self._released or time.monotonic() > deadline_s:
                 return
@@ -361,51 +370,16 @@ class GroupMember:
     def _forget(self, partitions: list[int]) -> None:
         for partition in partitions:
             self._epochs.pop(partition, None)
-            self._unannounced.discard(partition)
             self._released.discard(partition)
             self._revoking.discard(partition)
+        self._unannounced.drop(partitions)
         self._commits.refuse(partitions)
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         self._commits.answered(error, partitions, time.monotonic())
 
-    # Telling the engine of a new shard takes its committed position, and those of its neighbours.
-
-    def _announce(self, consumer: Consumer, now_s: float) -> None:
-        try:
-            committed, count = read_committed(
-                consumer, self._topic, place=self._settings.place, timeout_s=ASK_TIMEOUT_S
-            )
-        except KafkaException as raised:
-            found = source_error(raised, self._settings.place)
-            if not found.is_retryable:
-                raise found from None
-            self._announce_at_s = now_s + AGAIN_S
-            return
-        self._known_partitions = partitions_known(count, committed)
-        shards = tuple(self._assigned(number, committed.get(number)) for number in sorted(self._unannounced))
-        self._tell(Assigned(shards, {number: self._epochs[number] for number in self._unannounced}))
-        self._unannounced.clear()
-
-    def _assigned(self, number: int, committed: Committed | None) -> AssignedShard:
-        if committed is None:
-            return AssignedShard(self._shard(number), None, appeared_later=number >= self._known_partitions)
-        return AssignedShard(self._shard(number), Checkpoint(committed.position, committed.note))
-
     def _shard(self, number: int) -> str:
         return f"{self._topic}-{number}"
 
-    def _watch_the_clock(self) -> None:
-        now_s = _clock_s()
-        if now_s - self._seen_s > self._settings.session_ms / 1000:
-            # This process stood still, and the group may have given its partitions away: it says so within moments.
-            self._doubt_until_s = now_s + CONFIRM_S
-        self._seen_s = now_s
-
     def _tell(self, event: Event) -> None:
         self._desk.on_loop(self._tell_loop, event)
-
-
-def _clock_s() -> float:
-    # Goes on while the machine sleeps, where that can be had.
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from penstock.api import Blocking, Message, Record, SourceContext, SourceMissing, Start
+from penstock.api import Blocking, MappingContext, Message, Record, SourceContext, SourceMissing, Start
 from penstock_kafka.client import Consumer, KafkaException, TopicPartition, consume, new_consumer
-from penstock_kafka.codes import PARTITION_EOF, TRIMMED
+from penstock_kafka.codes import GROUP_DENIED, PARTITION_EOF, TRIMMED
 from penstock_kafka.config import reading_config
 from penstock_kafka.connection import Connection, place_of
 from penstock_kafka.decode import split
 from penstock_kafka.errors import source_error
+from penstock_kafka.settings import group_id
 
 _LIST_RECORDS_MAX = 500
 _POLL_S = 0.1
@@ -22,12 +23,14 @@ class KafkaOperations:
 
     def __init__(self, context: SourceContext) -> None:
         """Take the source; nothing is connected to before it is asked for."""
+        self._project = context.project
         self._settings = context.settings
         self._topic: str = context.settings["Topic"]
         self._thread = Blocking(f"kafka {self._topic} operations")
 
-    async def check(self, *, write: bool = False) -> None:
-        await self._thread.call(lambda: Connection(self._settings).check(read=not write, write=write))
+    async def check(self, *, write: bool = False, mapping: MappingContext | None = None) -> None:
+        group = None if mapping is None else group_id(self._project, mapping.mapping, mapping.settings)
+        await self._thread.call(lambda: Connection(self._settings).check(read=not write, write=write, group=group))
 
     async def create(self) -> bool:
         return await self._thread.call(lambda: Connection(self._settings).create())
@@ -85,6 +88,8 @@ class _Window:
                 self._unfinished.discard(message.partition())
             elif error.code() in TRIMMED:
                 self._from_oldest(message.partition())
+            elif error.code() == GROUP_DENIED:
+                continue  # librdkafka asks for the group's coordinator whether it is needed or not
             elif not (found := source_error(error, self._place)).is_retryable:
                 raise found
         return [(f"{self._topic}-{partition}", record) for partition, records, _ in runs for record in records]

@@ -15,7 +15,14 @@ from penstock.api import (
     StreamSource,
     hookimpl,
 )
-from penstock_kafka.config import Budget, bootstrap_servers, max_poll_interval_ms, member_config
+from penstock_kafka.config import (
+    Budget,
+    bootstrap_servers,
+    common_config,
+    max_poll_interval_ms,
+    member_config,
+    still_ms,
+)
 from penstock_kafka.connection import place_of
 from penstock_kafka.destination import KafkaDestination
 from penstock_kafka.member import MemberSettings
@@ -76,13 +83,13 @@ def open_stream(source: SourceContext, mapping: MappingContext) -> StreamSource:
     member = MemberSettings(
         topic=settings["Topic"],
         place=place_of(settings),
+        group=group,
         config=config,
+        asking=common_config(settings),
         grace_ms=_grace_ms(settings, chosen),
-        session_ms=session_ms,
+        still_ms=still_ms(config, session_ms),
     )
-    return KafkaReader(
-        ReaderSettings(source=dict(settings), group=group, member=member, records_bytes_max=budget.records_bytes)
-    )
+    return KafkaReader(ReaderSettings(source=dict(settings), member=member, records_bytes_max=budget.records_bytes))
 
 
 def open_destination(source: SourceContext) -> Destination:

@@ -4,9 +4,9 @@ The group decides which partitions are ours and the member's thread reads them; 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from penstock.api import (
     Assignment,
@@ -18,7 +18,7 @@ from penstock.api import (
     ShardsLost,
     SourceBroken,
     SourceError,
-    SourceMissing,
+    SourceUnavailable,
     Start,
     StreamCapabilities,
     Want,
@@ -27,25 +27,27 @@ from penstock_kafka.buffers import Buffers
 from penstock_kafka.client import Consumer, KafkaException, TopicPartition
 from penstock_kafka.commits import refusal
 from penstock_kafka.connection import Connection
-from penstock_kafka.member import ASK_TIMEOUT_S, Assigned, Event, GroupMember, MemberSettings, Trouble
+from penstock_kafka.member import Assigned, Event, GroupMember, MemberSettings, Trouble
+from penstock_kafka.recovery import Recovery
+
+T = TypeVar("T")
 
 CAPABILITIES = StreamCapabilities(seekable_by_time=True, balanced=True, leased=False, keyed=True)
 
-_PROBE_TIMEOUT_S = 2.0
+ASK_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderSettings:
-    """A reader's source settings, its group, and its member's settings."""
+    """A reader's source settings, its member's, and how many bytes of records it may keep."""
 
     source: dict[str, Any]
-    group: str
     member: MemberSettings
     records_bytes_max: int
 
 
 class KafkaReader:
-    """A `StreamSource` over a member of a consumer group."""
+    """A `StreamSource` over a member of a consumer group, which also tells what it surely holds (`HoldsShards`)."""
 
     capabilities = CAPABILITIES
 
@@ -58,6 +60,7 @@ class KafkaReader:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._epochs: dict[int, int] = {}
         self._partitions: dict[str, int] = {}
+        self._recovery = Recovery(settings.source)
         self._trouble: SourceError | None = None
         self._failure: BaseException | None = None
         self._waiting: asyncio.Future[None] | None = None
@@ -73,6 +76,7 @@ class KafkaReader:
         self._member.start()
 
     async def close(self) -> None:
+        await self._recovery.close()
         if self._member is not None:
             await self._member.stop()
 
@@ -81,6 +85,7 @@ class KafkaReader:
             event = await self._events.get()
             if isinstance(event, Assigned):
                 self._epochs.update(event.epochs)
+                self._partitions.update((f"{self._topic}-{number}", number) for number in event.epochs)
                 yield ShardsAssigned(event.shards)
             elif isinstance(event, BaseException):
                 raise event
@@ -104,7 +109,7 @@ class KafkaReader:
                 raise KafkaException(found.error)
             return (found.offset if found.offset >= 0 else high) - 1
 
-        return await self._the_member().call(ask)
+        return await self._ask(ask)
 
     async def fetch(self, wants: Sequence[Want], *, wait_ms: int) -> Sequence[Fetched]:
         numbered = [(self._partition(want.shard), want) for want in wants]
@@ -131,6 +136,12 @@ class KafkaReader:
         self._forget(shards)
         self._the_member().release([self._partition(shard) for shard in shards])
 
+    def holds(self, shard: str) -> bool:
+        partition = self._partitions.get(shard)
+        if partition is None or self._member is None:
+            return False
+        return self._member.holds(partition, self._epochs.get(partition))
+
     async def backlog(self, shard: str, after: int) -> Backlog:
         partition = self._partition(shard)
 
@@ -140,13 +151,13 @@ class KafkaReader:
             )
             return answer
 
-        low, high = await self._the_member().call(ask)
+        low, high = await self._ask(ask)
         # Asked for afterwards, so that what was seen to hold no records meanwhile is not counted.
         beyond = max(self._buffers.beyond(partition, after), low - 1)
         return Backlog(max(0, high - 1 - beyond))
 
     def _look(self) -> None:
-        Connection(self._settings.source).check(read=True, group=self._settings.group)
+        Connection(self._settings.source).check(read=True, group=self._settings.member.group)
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, Trouble):
@@ -161,21 +172,23 @@ class KafkaReader:
         for shard in shards:
             self._epochs.pop(self._partition(shard), None)
 
+    async def _ask(self, ask: Callable[[Consumer], T]) -> T:
+        # While no broker answers, the member's thread has better things to do than to wait for one.
+        if self._trouble is not None:
+            await self._see_whether_it_is_over()
+        return await self._the_member().call(ask)
+
     async def _see_whether_it_is_over(self) -> None:
         trouble = self._trouble
-
-        def ask(consumer: Consumer) -> None:
-            consumer.list_topics(self._topic, timeout=_PROBE_TIMEOUT_S)
-
-        try:
-            await self._the_member().call(ask)
-        except SourceMissing:
-            raise
-        except SourceError as error:
-            # What was told first says why; that asking took too long does not.
-            raise trouble or error from None
-        if self._trouble is trouble:
-            self._trouble = None
+        error = await self._recovery.ask()
+        if error is None:
+            if self._trouble is trouble:
+                self._trouble = None
+        elif isinstance(error, SourceUnavailable) and trouble is not None:
+            # What was told first says why, and in the same words each time.
+            raise trouble
+        else:
+            raise error
 
     async def _wait(self, deadline_s: float) -> bool:
         loop = asyncio.get_running_loop()

@@ -65,8 +65,11 @@ class MappingContext:
 class SourceOperations(Protocol):
     """What an operator needs of a source besides reading it: used by `validate --connect`, `up` and `penstock peek`."""
 
-    async def check(self, *, write: bool = False) -> None:
-        """Connect and look: is it there, may we read it (or write it)? Raises the `SourceError` that says what not."""
+    async def check(self, *, write: bool = False, mapping: MappingContext | None = None) -> None:
+        """Connect and look: is it there, may we read it (or write it)? Raises the `SourceError` that says what not.
+
+        With a mapping: may we read it as that mapping would, in its consumer group for instance? Nothing is joined.
+        """
 
     async def create(self) -> bool:
         """Make what is missing, with the settings at hand; True when something was. Never changes what is there."""

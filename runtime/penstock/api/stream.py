@@ -6,7 +6,7 @@ again after the same position gives the same records, so a crash, a replay and a
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -89,7 +89,7 @@ class AssignedShard(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class ShardsAssigned:
-    """These shards are ours from now on."""
+    """These shards are ours from now on; none, where a node has heard that there is nothing for it to read for now."""
 
     shards: tuple[AssignedShard, ...]
 
@@ -155,3 +155,21 @@ class StreamSource(Protocol):
 
     async def backlog(self, shard: str, after: int) -> Backlog:
         """Tell what waits beyond a position, as the broker says now; where it can tell, only what holds records."""
+
+
+@runtime_checkable
+class HoldsShards(Protocol):
+    """What a source of shards that move between nodes offers besides: a word on whether one is ours at this moment.
+
+    `ShardsLost` comes when the loss is known, and a process that was stopped, or slept with its machine, may have lost
+    a shard long before it is told. The engine asks right before each invocation, and what is not surely ours is not run
+    (`D10`: no two owners run one shard at a time); it tries again after a pause, and counts no attempt.
+    """
+
+    def holds(self, shard: str) -> bool:
+        """Tell whether a shard is certainly ours now, at once and without asking anyone.
+
+        False for a shard that was lost, released or never assigned, and for every shard from when this process stood
+        still for as long as its session or lease might not have outlived, until the broker or store was heard again.
+        Being wrong with False costs a moment, with True an invocation beside the new owner's.
+        """

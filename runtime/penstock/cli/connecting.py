@@ -1,15 +1,16 @@
 """What `validate --connect` does: every source that is used is looked at, every function is imported."""
 
 import asyncio
+import dataclasses
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.api import PenstockError, SourceMissing, SourceUnavailable
+from penstock.api import MappingContext, PenstockError, SourceMissing, SourceUnavailable
 from penstock.cli.failures import FAILED, UNREACHABLE, WRONG, exit_code
 from penstock.cli.loading import context_of, operations_of
-from penstock.configuration import Finding, FunctionConfig, Project, SourceConfig
+from penstock.configuration import Finding, FunctionConfig, MappingConfig, Project, SourceConfig
 from penstock.functions import FunctionHost, check_import
 
 SOURCE_TIMEOUT_S = 60.0
@@ -29,7 +30,7 @@ async def connect(project: Project, file: str) -> list[Checked]:
     used = {mapping.source.name: mapping.source for mapping in project.mappings}
     sources = asyncio.gather(*(_check_source(project, source, file) for source in used.values()))
     found, functions = await asyncio.gather(sources, _check_functions(project, file))
-    everything = [*(each for each in found if each is not None), *functions]
+    everything = [*(each for checked in found for each in checked), *functions]
     return sorted(everything, key=lambda each: each.finding.line)
 
 
@@ -39,28 +40,49 @@ def worst_code(checked: Sequence[Checked]) -> int:
     return next((code for code in (WRONG, UNREACHABLE, FAILED) if code in codes), 0)
 
 
-async def _check_source(project: Project, source: SourceConfig, file: str) -> Checked | None:
-    def wrong(problem: str, code: int) -> Checked:
-        return Checked(Finding(file=file, line=source.line, path=f"Sources.{source.name}", problem=problem), code)
+async def _check_source(project: Project, source: SourceConfig, file: str) -> list[Checked]:
+    """Look at a source; when it is well, whether each mapping may read it in its own way."""
+    place = Finding(file=file, line=source.line, path=f"Sources.{source.name}", problem="")
+    found = await _look(project, source, None, place)
+    if found:
+        return found
+    for mapping in project.mappings:
+        if mapping.source.name == source.name:
+            function, _, event = mapping.name.partition(".")
+            place = Finding(file=file, line=mapping.line, path=f"Functions.{function}.Events.{event}", problem="")
+            found += await _look(project, source, mapping, place)
+    return found
+
+
+async def _look(project: Project, source: SourceConfig, mapping: MappingConfig | None, place: Finding) -> list[Checked]:
+    def wrong(problem: str, code: int) -> list[Checked]:
+        return [Checked(dataclasses.replace(place, problem=problem), code)]
 
     if source.type.operate is None:
-        return None
+        return []
     try:
         async with asyncio.timeout(SOURCE_TIMEOUT_S):
             operations = operations_of(source.type, context_of(project, source))
             try:
-                await operations.check()
+                await operations.check(mapping=None if mapping is None else _context(mapping))
             finally:
                 await operations.close()
     except SourceMissing as error:
-        return None if source.create else wrong(str(error), WRONG)
+        return [] if source.create else wrong(str(error), WRONG)
     except TimeoutError:
         return wrong(f"did not answer within {SOURCE_TIMEOUT_S:.0f} seconds", UNREACHABLE)
     except SourceUnavailable as error:
         return wrong(str(error), UNREACHABLE)
     except PenstockError as error:
         return wrong(str(error), exit_code(error))
-    return None
+    return []
+
+
+def _context(mapping: MappingConfig) -> MappingContext:
+    # Only looked at, never opened: no node's, and without room for records.
+    return MappingContext(
+        mapping=mapping.name, uuid=mapping.uuid, node="", settings=mapping.settings, buffer_bytes_max=0
+    )
 
 
 async def _check_functions(project: Project, file: str) -> list[Checked]:

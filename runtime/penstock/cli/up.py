@@ -131,6 +131,7 @@ async def _run_node(
     import asyncio  # noqa: PLC0415
     from contextlib import AsyncExitStack  # noqa: PLC0415
 
+    from penstock.configuration import mask_function  # noqa: PLC0415
     from penstock.control.app import make_app  # noqa: PLC0415
     from penstock.control.server import is_loopback, serving, url_of  # noqa: PLC0415
     from penstock.control.server import listen as open_socket  # noqa: PLC0415
@@ -165,7 +166,8 @@ async def _run_node(
             loopback_only = is_loopback(socket)
             if not loopback_only:
                 log.warning("the endpoint is open to other machines; it shows them the node's health alone")
-            await stack.enter_async_context(serving(make_app(node, loopback_only=loopback_only), socket))
+            app = make_app(node, loopback_only=loopback_only, mask=mask_function(project.secrets))
+            await stack.enter_async_context(serving(app, socket))
         log.info(
             "node started",
             endpoint=node.endpoint or "none",

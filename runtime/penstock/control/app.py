@@ -5,7 +5,7 @@ The API in AWS Lambda's shape will stand on the same server.
 
 import ipaddress
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from starlette.applications import Starlette
@@ -29,10 +29,10 @@ class Inspectable(Protocol):
     def status(self) -> NodeStatus: ...
 
 
-def make_app(node: Inspectable, *, loopback_only: bool) -> ASGIApp:
+def make_app(node: Inspectable, *, loopback_only: bool, mask: Callable[[str], str] = str) -> ASGIApp:
     """Make the application. `loopback_only`: it listens on loopback, so nobody else's name may be asked for.
 
-    Beyond loopback it shows the node's health alone.
+    Beyond loopback it shows the node's health alone. `mask` is put over every text of an answer, and hides its secrets.
     """
 
     async def live(_: Request) -> Response:
@@ -45,7 +45,7 @@ def make_app(node: Inspectable, *, loopback_only: bool) -> ASGIApp:
     async def status(_: Request) -> Response:
         if not loopback_only:
             return _json({"message": "the status is shown to programs of the node's own machine only"}, code=403)
-        return _json(node.status())
+        return _json(_masked(msgspec.to_builtins(node.status()), mask))
 
     app: ASGIApp = Starlette(
         routes=[
@@ -96,6 +96,17 @@ def _refusal(code: int, message: str) -> Callable[[Request, Exception], Response
         return _json({"message": message}, code=code)
 
     return refuse
+
+
+def _masked(value: Any, mask: Callable[[str], str]) -> Any:
+    match value:
+        case str():
+            return mask(value)
+        case dict():
+            return {key: _masked(each, mask) for key, each in value.items()}
+        case list():
+            return [_masked(each, mask) for each in value]
+    return value
 
 
 def _json(value: object, *, code: int = 200) -> Response:

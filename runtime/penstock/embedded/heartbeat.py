@@ -18,6 +18,7 @@ _RENEWALS_PER_LEASE = 3
 
 class _Session(NamedTuple):
     lease_ms: int
+    on_renewed: Callable[[int], None]
     on_gone: Callable[[], None]
 
 
@@ -30,9 +31,11 @@ class Heartbeat:
         self._beating: asyncio.Task[None] | None = None
         self._interval_ms = 0.0
 
-    def join(self, session: str, *, lease_ms: int, on_gone: Callable[[], None]) -> None:
-        """Renew a session's lease from now on, three times in each lease."""
-        self._sessions[session] = _Session(lease_ms, on_gone)
+    def join(
+        self, session: str, *, lease_ms: int, on_renewed: Callable[[int], None], on_gone: Callable[[], None]
+    ) -> None:
+        """Renew a session's lease from now on, three times in each lease; `on_renewed` hears when it ends."""
+        self._sessions[session] = _Session(lease_ms, on_renewed, on_gone)
         interval_ms = lease_ms / _RENEWALS_PER_LEASE
         if self._beating is not None and not self._beating.done():
             if interval_ms >= self._interval_ms:
@@ -56,21 +59,26 @@ class Heartbeat:
             await asyncio.sleep(self._interval_ms / 1000)
             leases_ms = {name: session.lease_ms for name, session in self._sessions.items()}
             try:
-                gone = await self._file.write(partial(_renew, leases_ms=leases_ms), relaxed=True)
+                renewed = await self._file.write(partial(_renew, leases_ms=leases_ms), relaxed=True)
             except SourceError as error:
                 _log.warning("leases in %s could not be renewed: %s", self._file.path, error)
                 continue
-            for name in gone:
-                if session := self._sessions.get(name):
+            for name, expires_ms in renewed.items():
+                if (session := self._sessions.get(name)) is None:
+                    continue
+                if expires_ms is None:
                     session.on_gone()
+                else:
+                    session.on_renewed(expires_ms)
 
 
-def _renew(transaction: Transaction, leases_ms: dict[str, int]) -> list[str]:
-    gone = []
+def _renew(transaction: Transaction, leases_ms: dict[str, int]) -> dict[str, int | None]:
+    """Give until when each session's lease lasts now; None for one that was taken away."""
+    renewed: dict[str, int | None] = {}
     for session, lease_ms in leases_ms.items():
-        renewed = transaction.connection.execute(
-            "UPDATE member SET expires_ms = ? WHERE session = ?", (transaction.now_ms + lease_ms, session)
+        expires_ms = transaction.now_ms + lease_ms
+        found = transaction.connection.execute(
+            "UPDATE member SET expires_ms = ? WHERE session = ?", (expires_ms, session)
         )
-        if not renewed.rowcount:
-            gone.append(session)
-    return gone
+        renewed[session] = expires_ms if found.rowcount else None
+    return renewed

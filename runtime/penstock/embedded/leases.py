@@ -1,6 +1,7 @@
 """Holding shards: which ones are ours, under which token, and what changes about that."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Collection, Sequence
 from functools import partial
@@ -15,7 +16,16 @@ from penstock.api import (
     ShardsRevoked,
 )
 from penstock.embedded.file import SourceFile
-from penstock.embedded.membership import Changes, Membership, commit, join, leave, let_go, rebalance
+from penstock.embedded.membership import (
+    Changes,
+    Membership,
+    commit,
+    is_alive,
+    join,
+    leave,
+    let_go,
+    rebalance,
+)
 from penstock.embedded.positions import shard_name
 from penstock.embedded.streams import Stream
 
@@ -39,16 +49,25 @@ class ShardLeases:
         self._held: dict[int, int] = {}
         self._revoked: dict[int, float] = {}
         self._declined: set[int] = set()
+        self._expires_ms = 0
+        self._is_told = False
         self._waiter = file.wakeups.waiter(self._me.signal)
 
     def holds(self, number: int) -> bool:
         """Tell whether a shard is ours, as far as we know."""
         return number in self._held
 
+    def surely_holds(self, number: int) -> bool:
+        """Tell whether a shard is ours and our lease goes on, so that nobody can have taken it."""
+        now_ms = time.time_ns() // 1_000_000
+        return number in self._held and is_alive(self._expires_ms, self._me.lease_ms, now_ms)
+
     async def assignments(self) -> AsyncIterator[Assignment]:
         """Become a member, and tell from then on what is ours."""
         await self._file.write(partial(join, me=self._me))
-        self._file.heartbeat.join(self._me.session, lease_ms=self._me.lease_ms, on_gone=self._waiter.wake)
+        self._file.heartbeat.join(
+            self._me.session, lease_ms=self._me.lease_ms, on_renewed=self._on_renewed, on_gone=self._waiter.wake
+        )
         while True:
             self._waiter.rearm()
             for number in (overdue := self._overdue()):
@@ -98,12 +117,16 @@ class ShardLeases:
         if tokens:
             await self._file.write(partial(let_go, me=self._me, tokens=tokens))
 
+    def _on_renewed(self, expires_ms: int) -> None:
+        self._expires_ms = expires_ms
+
     def _overdue(self) -> list[int]:
         now = asyncio.get_running_loop().time()
         return [number for number, deadline in self._revoked.items() if deadline <= now]
 
     def _take_in(self, changes: Changes) -> Sequence[Assignment]:
         told: list[Assignment] = []
+        self._expires_ms = changes.expires_ms
         # What was released while the tables were looked at is settled already.
         if lost := [number for number in changes.lost if number in self._held]:
             for number in lost:
@@ -116,7 +139,9 @@ class ShardLeases:
             deadline = asyncio.get_running_loop().time() + (self._grace_ms + _RELEASE_PATIENCE_MS) / 1000
             self._revoked.update(dict.fromkeys(give, deadline))
             told.append(ShardsRevoked(_names(give), self._grace_ms))
-        if changes.taken:
+        if changes.taken or not self._is_told:
+            # The first time also when there is nothing for us: then that is known.
+            self._is_told = True
             self._held.update({taken.number: taken.token for taken in changes.taken})
             told.append(
                 ShardsAssigned(

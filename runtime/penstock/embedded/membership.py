@@ -42,12 +42,18 @@ class Taken(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What a look at the tables came to. `look_in_ms` is when another member's lease would end."""
+    """What a look at the tables came to: `look_in_ms` until another member's lease would end, `expires_ms` for ours."""
 
     lost: tuple[int, ...]
     taken: tuple[Taken, ...]
     give: tuple[int, ...]
     look_in_ms: int | None
+    expires_ms: int
+
+
+def is_alive(expires_ms: int, lease_ms: int, now_ms: int) -> bool:
+    """Tell whether a member whose lease ends then is one still."""
+    return now_ms < expires_ms <= now_ms + _LEASES_AHEAD_MAX * lease_ms
 
 
 def join(transaction: Transaction, me: Membership) -> None:
@@ -95,6 +101,7 @@ def rebalance(
         taken=taken,
         give=tuple(number for number in part.give if number in held and number not in lost),
         look_in_ms=max(0, min(others) - transaction.now_ms) if others else None,
+        expires_ms=expiries[me.node],
     )
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, closing
 from functools import partial
 from heapq import merge
 
-from penstock.api import Message, Record, SourceContext, SourceMissing, Start, Want
+from penstock.api import MappingContext, Message, Record, SourceContext, SourceMissing, Start, Want
 from penstock.embedded.commits import Transaction
 from penstock.embedded.file import SourceFile
 from penstock.embedded.messages import create_queue, newest_id, show_messages
@@ -28,7 +28,7 @@ class EmbeddedStreamOperations:
     def __init__(self, source: SourceContext) -> None:
         self._settings = StreamSettings.of(source)
 
-    async def check(self, *, write: bool = False) -> None:
+    async def check(self, *, write: bool = False, mapping: MappingContext | None = None) -> None:  # noqa: ARG002 - files know no mappings
         async with _opened(self._settings) as file:
             await open_stream(file, self._settings)
             if write:
@@ -72,7 +72,7 @@ class EmbeddedQueueOperations:
     def __init__(self, source: SourceContext) -> None:
         self._settings = QueueSettings.of(source)
 
-    async def check(self, *, write: bool = False) -> None:
+    async def check(self, *, write: bool = False, mapping: MappingContext | None = None) -> None:  # noqa: ARG002 - files know no mappings
         async with _opened(self._settings) as file:
             await open_queue(file, self._settings)
             if write:

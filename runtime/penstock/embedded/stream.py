@@ -30,7 +30,7 @@ _GRACE_DEFAULT_S = 10
 
 
 class EmbeddedStream:
-    """Reads the shards that this node holds. See `penstock.api.StreamSource` for what each method promises."""
+    """Reads the shards that this node holds. `penstock.api.StreamSource` and `HoldsShards` say what is promised."""
 
     def __init__(self, source: SourceContext, mapping: MappingContext) -> None:
         self._settings = StreamSettings.of(source)
@@ -101,6 +101,9 @@ class EmbeddedStream:
 
     async def release(self, shards: Sequence[str]) -> None:
         await self._opened()[2].release([shard_number(shard) for shard in shards])
+
+    def holds(self, shard: str) -> bool:
+        return self._leases is not None and self._leases.surely_holds(shard_number(shard))
 
     async def backlog(self, shard: str, after: int) -> Backlog:
         file, stream, _, _ = self._opened()

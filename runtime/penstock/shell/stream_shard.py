@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, assert_never
 
-from penstock.api import AssignedShard, CommitRefused, Record, SourceError, StreamSource
+from penstock.api import AssignedShard, CommitRefused, HoldsShards, NotRun, Record, SourceError, StreamSource
 from penstock.core import commands as do
 from penstock.core import facts
 from penstock.core.events.layout import Layout
@@ -16,6 +16,8 @@ from penstock.shell.fetching import Fetching
 from penstock.shell.machine_driver import MachineDriver
 from penstock.shell.reporting import Reporting
 from penstock.shell.services import Services
+
+NOT_SURELY_OURS = NotRun("the shard may be another node's by now")
 
 
 class StreamShard:
@@ -42,6 +44,7 @@ class StreamShard:
         self.is_lost = False
         self.is_closing = False
         self._source = source
+        self._holder = source if isinstance(source, HoldsShards) else None
         self._fetching = fetching
         self._reporting = reporting
         self._budget = services.budget
@@ -109,7 +112,7 @@ class StreamShard:
             case do.RequestEnvironment():
                 self._environments.request(command.id)
             case do.Invoke():
-                self._environments.invoke(command)
+                self._invoke(command)
             case do.Commit():
                 self._commit(command)
             case do.Prepare():
@@ -125,6 +128,14 @@ class StreamShard:
                 self._on_released(self)
             case _:
                 assert_never(command)
+
+    def _invoke(self, command: do.Invoke) -> None:
+        if self._holder is None or self._holder.holds(self.name):
+            self._environments.invoke(command)
+            return
+        # A node that stood still hears of a loss only after it went on: until then a new owner may run the shard (D10).
+        self._environments.give_back(command.grant)
+        self.post(facts.Responded(command.id, NOT_SURELY_OURS))
 
     def _start(self, call: Any) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(call)

@@ -1,6 +1,7 @@
 """A node in a process of its own: holds shards, says what is its own, and commits what it is told to on its stdin.
 
-Arguments: the data directory, the node's name, the mapping's uuid. One word and its values per line, both ways.
+Arguments: the data directory, the node's name, the mapping's uuid. One word and its values per line, both ways. It
+watches which shards it surely holds, and tells each change: `holds SHARD…`.
 """
 
 import asyncio
@@ -17,6 +18,9 @@ from penstock.api import (
     SourceContext,
 )
 from penstock.embedded.plugin import STREAM
+from penstock.embedded.positions import shard_name
+
+SHARDS = tuple(shard_name(number) for number in range(4))
 
 
 def say(*words):
@@ -33,6 +37,16 @@ async def follow(source):
             case ShardsRevoked(shards, _):
                 say("revoked", *shards)
                 await source.release(shards)
+
+
+async def watch(source):
+    said = None
+    while True:
+        holds = [shard for shard in SHARDS if source.holds(shard)]
+        if holds != said:
+            say("holds", *holds)
+            said = holds
+        await asyncio.sleep(0.01)
 
 
 async def obey(source):
@@ -53,10 +67,11 @@ async def main(data_dir, node, mapping_uuid):
     mapping = MappingContext(mapping="f.e", uuid=mapping_uuid, node=node, settings={}, buffer_bytes_max=1 << 20)
     source = STREAM.open_stream(context, mapping)
     await source.open()
-    following = asyncio.create_task(follow(source))
+    working = [asyncio.create_task(follow(source)), asyncio.create_task(watch(source))]
     await obey(source)
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
+    for task in working:
+        task.cancel()
+    await asyncio.gather(*working, return_exceptions=True)
     await source.close()
 
 

@@ -32,6 +32,9 @@ class Child:
                 held -= set(shards)
         return held
 
+    def surely_held(self):
+        return set(next((line.split()[1:] for line in reversed(self.lines) if line.startswith("holds")), ()))
+
     async def tell(self, line):
         self.process.stdin.write(f"{line}\n".encode())
         await self.process.stdin.drain()

@@ -99,6 +99,45 @@ def test_a_node_stopped_past_its_lease_and_woken_changes_nothing(stream_source):
     asyncio.run(scenario())
 
 
+def test_a_node_stopped_past_its_lease_knows_at_once_that_it_can_not_be_sure(stream_source):
+    async def scenario():
+        subject = StreamSubject(type=STREAM, source=stream_source)
+        async with child("child_node.py", stream_source.data_dir, "sleeper", subject.uuid) as sleeper:
+            await sleeper.until(lambda _: len(sleeper.surely_held()) == 4)
+            sleeper.signal(signal.SIGSTOP)
+            async with subject.reader("awake") as awake:
+                await awake.until(lambda: len(awake.held) == 4)
+                stopped = len(sleeper.lines)
+                sleeper.signal(signal.SIGCONT)
+                await sleeper.until(lambda lines: any(line.startswith("lost") for line in lines))
+                since = sleeper.lines[stopped:]
+                # The clock told it before the file could.
+                assert since[0] == "holds"
+                assert since[1].startswith("lost")
+                # What is given back to it is surely its own again, and until then nothing is.
+                await sleeper.until(lambda _: len(sleeper.surely_held()) == 2)
+                assert sleeper.surely_held().isdisjoint(awake.held)
+
+    asyncio.run(scenario())
+
+
+def test_a_node_stopped_past_its_lease_that_nobody_took_goes_on(stream_source):
+    async def scenario():
+        subject = StreamSubject(type=STREAM, source=stream_source)
+        async with child("child_node.py", stream_source.data_dir, "alone", subject.uuid) as alone:
+            await alone.until(lambda _: len(alone.surely_held()) == 4)
+            stopped = len(alone.lines)
+            alone.signal(signal.SIGSTOP)
+            await asyncio.sleep(1.5)  # not a wait for anything: this is how long it stands still, for a lease of 1 s
+            alone.signal(signal.SIGCONT)
+            await alone.until(lambda lines: len(lines) >= stopped + 2)
+            assert alone.lines[stopped] == "holds"
+            assert len(alone.surely_held()) == 4
+            assert not any(line.startswith("lost") for line in alone.lines)
+
+    asyncio.run(scenario())
+
+
 def test_a_node_that_leaves_frees_its_shards_at_once(stream_source):
     settings = {**stream_source.settings, "LeaseSeconds": 300}
     source = type(stream_source)(project="tests", name="orders", settings=settings, data_dir=stream_source.data_dir)

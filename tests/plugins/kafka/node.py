@@ -2,7 +2,8 @@
 
     python node.py ADDRESS TOPIC GROUP NODE SETTINGS
 
-It reads, commits whenever it has read more (or always, where `restless` is set), and writes what happens as JSON lines.
+It reads, commits whenever it has read more (or always, where `restless` is set), and writes what happens as JSON lines;
+so it does, at each change, with which shards it surely holds.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from small_engine import Kafka
+from small_engine import Kafka, Reading
 
 from penstock.api import Checkpoint, SourceError
 
@@ -24,12 +25,23 @@ def say(**facts: Any) -> None:
     sys.stdout.flush()
 
 
+async def watch(reading: Reading) -> None:
+    said: list[str] = []
+    while True:
+        holds = [shard for shard in sorted(reading.assigned) if reading.reader.holds(shard)]
+        if holds != said:
+            say(holds=holds)
+            said = holds
+        await asyncio.sleep(0.01)
+
+
 async def run(address: str, topic: str, group: str, node: str, settings: dict[str, Any]) -> None:
     restless = settings.pop("restless", False)
     with tempfile.TemporaryDirectory() as folder:
         on_kafka = Kafka(address, Path(folder))
         on_kafka.group = group
         async with on_kafka.reading(topic, node=node, mapping=settings) as reading:
+            watching = asyncio.create_task(watch(reading))
             told: set[str] = set()
             while reading.failure is None:
                 found = await reading.fetch(wait_ms=20)
@@ -47,6 +59,7 @@ async def run(address: str, topic: str, group: str, node: str, settings: dict[st
                             say(refused=shard, why=type(error).__name__)
                         else:
                             say(committed=shard, position=position)
+            watching.cancel()
             say(failed=type(reading.failure).__name__, why=str(reading.failure))
 
 

@@ -58,6 +58,7 @@ class Reading:
         self.records: dict[str, list[Record]] = {}
         self.fetched: list[Fetched] = []
         self.failure: BaseException | None = None
+        self.is_told = False
         self._task = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
@@ -107,6 +108,7 @@ class Reading:
             async for event in self.reader.assignments():
                 match event:
                     case ShardsAssigned(shards):
+                        self.is_told = True
                         for shard in shards:
                             self.assigned[shard.shard] = shard
                             self.positions[shard.shard] = await self._position(shard)

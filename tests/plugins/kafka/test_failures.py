@@ -18,7 +18,7 @@ from confluent_kafka.admin import (
     ResourcePatternType,
     ResourceType,
 )
-from small_engine import Kafka
+from small_engine import Kafka, eventually
 
 from brokers.clients import Produced, admin, committed_offsets, create_topic, delete_topics, produce, topic_names
 from brokers.private_kafka import PrivateKafka
@@ -31,6 +31,7 @@ from penstock.api import (
     SourceMissing,
     SourceUnavailable,
 )
+from penstock_kafka.member import Trouble
 
 pytestmark = pytest.mark.kafka
 
@@ -265,6 +266,55 @@ def test_reading_goes_on_by_itself_when_the_broker_comes_back(fragile: Any, on_a
             except SourceError as error:
                 return error
         raise AssertionError("a fetch says that the broker is gone")
+
+    asyncio.run(run())
+
+
+def test_a_question_whether_brokers_answer_again_keeps_nobody_waiting(fragile: Any, on_address: Any) -> None:
+    on_kafka, name = on_address(fragile.address), "patient"
+    create_topic(on_kafka.address, name)
+
+    async def run() -> None:
+        async with on_kafka.reading(name) as reading:
+            await reading.has_shards(1)
+            reader = reading.reader
+            fragile.freeze()
+            try:
+                # A frozen broker closes no connection, so that nobody tells the reader what it is told here.
+                reader._hear(Trouble(SourceUnavailable("no broker answers")))
+                fetching = asyncio.create_task(reading.fetch(wait_ms=60_000))
+                await eventually(lambda: reader._recovery._connection is not None, "it asks whether that is over")
+                # The member's thread has time for whatever else there is, and so have we.
+                assert await reader._member.call(lambda consumer: len(consumer.assignment())) == 1
+                assert not fetching.done()
+            finally:
+                fragile.thaw()
+            await eventually(lambda: reader._trouble is None, "the broker answers again")
+            await asyncio.to_thread(produce, on_kafka.address, name, [Produced(b"v", partition=0)])
+            await fetching
+            await reading.read(1)
+
+    asyncio.run(run())
+
+
+def test_a_reader_is_closed_while_it_asks_whether_brokers_answer_again(fragile: Any, on_address: Any) -> None:
+    on_kafka, name = on_address(fragile.address), "hasty"
+    create_topic(on_kafka.address, name)
+
+    async def run() -> None:
+        async with on_kafka.reading(name) as reading:
+            await reading.has_shards(1)
+            reader = reading.reader
+            fragile.freeze()
+            try:
+                reader._hear(Trouble(SourceUnavailable("no broker answers")))
+                fetching = asyncio.create_task(reading.fetch(wait_ms=60_000))
+                await eventually(lambda: reader._recovery._connection is not None, "it asks whether that is over")
+                await reader._recovery.close()
+                with pytest.raises(SourceUnavailable, match="no broker answers"):
+                    await fetching
+            finally:
+                fragile.thaw()
 
     asyncio.run(run())
 

@@ -167,6 +167,83 @@ def test_a_node_woken_after_its_session_changes_nothing(on_kafka: Any, topic: Ca
     asyncio.run(run())
 
 
+def test_a_node_woken_after_its_session_holds_nothing_before_it_hears_of_its_loss(
+    on_kafka: Any, topic: Callable[..., str]
+) -> None:
+    name = topic()
+    shard = f"{name}-0"
+    how = {"SessionTimeoutSeconds": 6}
+
+    async def run() -> None:
+        async with node(on_kafka, name, "sleeper", **how) as sleeper:
+            await sleeper.says("holds")
+            sleeper.process.send_signal(signal.SIGSTOP)
+            async with on_kafka.reading(name, node="other", mapping=how) as reading:
+                await reading.has_shards(1)
+                assert reading.reader.holds(shard)
+                said = len(sleeper.said)
+                sleeper.process.send_signal(signal.SIGCONT)
+                await sleeper.says("lost")
+                # Its first look at its clock tells it; the loss comes after.
+                assert [one for one in sleeper.said[said:] if "committed" not in one] == [
+                    {"holds": []},
+                    {"lost": shard},
+                ]
+                assert reading.reader.holds(shard)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("protocol", "still_s"), [("classic", 3.5), ("consumer", 6)])
+def test_a_node_that_stood_still_and_lost_nothing_is_sure_again_when_the_group_has_named_it(
+    on_kafka: Any, topic: Callable[..., str], protocol: str, still_s: float
+) -> None:
+    name = topic()
+    shard = f"{name}-0"
+    how: dict[str, Any] = {"GroupProtocol": protocol}
+    if protocol == "classic":
+        how["SessionTimeoutSeconds"] = 6
+
+    async def run() -> None:
+        async with node(on_kafka, name, "dozer", restless=True, **how) as dozer:
+            await dozer.says("committed")
+            assert dozer.heard("holds") == [{"holds": [shard]}]
+            dozer.process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(still_s)  # not a wait for anything: this is how long it stands still
+            said = len(dozer.said)
+            dozer.process.send_signal(signal.SIGCONT)
+            await eventually(lambda: len(dozer.heard("holds")) == 3, "it is sure again")
+            assert dozer.heard("holds")[1:] == [{"holds": []}, {"holds": [shard]}]
+            # No commit went out in between, and what waited is committed now.
+            since = [next(iter(one)) for one in dozer.said[said:]]
+            first = since.index("holds")
+            assert "committed" not in since[first : since.index("holds", first + 1)]
+            committed_before = len(dozer.heard("committed"))
+            await eventually(lambda: len(dozer.heard("committed")) > committed_before, "it commits again")
+            assert not dozer.heard("lost")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_node_for_which_no_partition_is_left_hears_that_there_is_none(
+    on_kafka: Any, topic: Callable[..., str], protocol: str
+) -> None:
+    name = topic()
+    how = {"mapping": {"GroupProtocol": protocol}}
+
+    async def run() -> None:
+        async with on_kafka.reading(name, node="a", **how) as first:
+            await first.has_shards(1)
+            async with on_kafka.reading(name, node="b", **how) as spare:
+                await eventually(lambda: spare.is_told, "the spare node hears that nothing is left for it")
+                assert not spare.assigned
+                assert not first.lost
+                await first.commit_all("of the one that has it")
+
+    asyncio.run(run())
+
+
 def committed(on_kafka: Kafka, name: str) -> tuple[int, str]:
     return committed_offsets(on_kafka.address, on_kafka.group, name)[0]
 

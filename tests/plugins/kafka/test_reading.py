@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions
+from small_engine import eventually
 
 from brokers.clients import Produced, admin, committed_offsets, produce
 from penstock.api import Checkpoint, Gap, SourceBroken, Start, Want
@@ -156,6 +157,36 @@ def test_markers_and_aborted_records_move_the_position_and_leave_no_backlog(
     asyncio.run(run())
 
 
+def test_that_nothing_waits_is_told_once_and_again_only_for_a_new_position(
+    on_kafka: Any, topic: Callable[..., str]
+) -> None:
+    name = topic()
+    shard = f"{name}-0"
+    produce(on_kafka.address, name, values(3))
+
+    async def run() -> None:
+        async with on_kafka.reading(name, start=Start("LATEST")) as reading:
+            await reading.has_shards(1)
+            fetch = reading.reader.fetch
+            (at_end,) = await fetch([Want(shard, 2, 10, 1000)], wait_ms=20_000)
+            assert (at_end.records, at_end.position, at_end.lag) == ([], 2, 0)
+            assert await fetch([Want(shard, 2, 10, 1000)], wait_ms=300) == ()
+
+            await asyncio.to_thread(produce, on_kafka.address, name, values(2, first=3))
+            records = await reading.read(2)
+            assert [record.position for record in records] == [3, 4]
+            # What came was told with what waits behind it, so that it is not told once more.
+            await eventually(lambda: reading.reader._buffers._shards[0].at_end, "the reader is at the end again")
+            lags = [one.lag for one in reading.fetched]
+            assert lags[-1] == 0 or (await fetch([Want(shard, 4, 10, 1000)], wait_ms=20_000))[0].lag == 0
+            assert await fetch([Want(shard, 4, 10, 1000)], wait_ms=300) == ()
+
+            reading.positions[shard] = 3
+            assert [one.lag for one in await fetch([Want(shard, 3, 10, 1000)], wait_ms=20_000)] == [0]
+
+    asyncio.run(run())
+
+
 def test_a_trimmed_position_goes_on_at_the_oldest_record_and_names_the_gap(
     on_kafka: Any, topic: Callable[..., str]
 ) -> None:
@@ -273,7 +304,7 @@ def test_a_partition_that_is_added_is_found_and_known_as_later(on_kafka: Any, to
             await reading.has_shards(3)
             assert reading.assigned[f"{name}-2"].appeared_later
             await reading.read(1)
-            assert list(reading.records) == [f"{name}-2"]
+            assert [shard for shard, records in reading.records.items() if records] == [f"{name}-2"]
 
     def grow() -> None:
         client = admin(on_kafka.address)
