@@ -51,7 +51,7 @@ brokers: python ## start Kafka, RabbitMQ and Redis on loopback; prints their add
 brokers-down: python ## stop the brokers that `make brokers` started
 	@$(BROKERS) down
 
-bench: environment ## each path beside its raw client loop and the bare pipeline (WHAT=kafka or embedded)
+bench: environment ## each path beside its raw client loop and the bare pipeline (WHAT=kafka, embedded or filters)
 	@$(if $(filter kafka,$(WHAT)),$(BROKERS) run --only kafka) $(BIN)/python tests/benchmarks/bench.py $(WHAT)
 
 simulate: environment ## the simulations over many seeds on all cores (SEEDS=1000)

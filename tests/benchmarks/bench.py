@@ -1,6 +1,7 @@
 """Measures one path of Penstock beside its two limits, in one run and on the same records.
 
-`make bench WHAT=kafka` or `WHAT=embedded`; `README.md` beside this file says what is measured, and how.
+`make bench WHAT=kafka` or `WHAT=embedded`; `README.md` beside this file says what is measured, and how. `WHAT=filters`
+measures what filters cost, without a broker.
 """
 
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import filters
 from embedded_paths import EmbeddedBench
 from kafka_paths import KafkaBench
 from node import NodeRun, run_node
@@ -25,6 +27,9 @@ Bench = KafkaBench | EmbeddedBench
 
 
 def main(what: str) -> None:
+    if what == "filters":
+        filters.run(Path("bench.json"))
+        return
     records = int(os.environ.get("RECORDS", "500000"))
     rounds = int(os.environ.get("ROUNDS", "7"))
     partitions = int(os.environ.get("PARTITIONS", "1"))
@@ -55,7 +60,7 @@ def open_bench(what: str, folder: Path, *, records: int, partitions: int) -> Ben
     if what == "embedded":
         return EmbeddedBench(folder / "sources.db", records=records, shards=partitions)
     if what != "kafka":
-        raise SystemExit(f"WHAT is '{what}'; there are benchmarks of kafka and embedded")
+        raise SystemExit(f"WHAT is '{what}'; there are benchmarks of kafka, embedded and filters")
     address = os.environ.get("PENSTOCK_TEST_KAFKA")
     if not address:
         raise SystemExit("PENSTOCK_TEST_KAFKA=host:port names no broker; `make brokers` starts one and prints it")
@@ -111,5 +116,5 @@ def say(text: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        raise SystemExit("usage: bench.py kafka|embedded")
+        raise SystemExit("usage: bench.py kafka|embedded|filters")
     main(sys.argv[1])

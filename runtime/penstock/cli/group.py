@@ -25,6 +25,7 @@ COMMANDS = {
     "invoke": "Run a function once.",
     "send": "Put records on a source.",
     "peek": "Show what is on a source, without taking it.",
+    "filter": "Tell whether an event pattern matches.",
     "logs": "Show a function's log.",
 }
 """Every command and its line in the overview; `validate` is the object `validate` of `penstock.cli.validate`."""

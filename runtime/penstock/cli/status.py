@@ -30,7 +30,7 @@ def status(endpoint: str, as_json: bool) -> None:  # noqa: FBT001 - click passes
     rows = [row for mapping in found["mappings"] for row in _rows(mapping)]
     if rows:
         write_table(HEADERS, rows)
-    for line in _troubles(found["mappings"]):
+    for line in (*_counted(found["mappings"]), *_troubles(found["mappings"])):
         click.echo(line)
 
 
@@ -55,8 +55,19 @@ def _rows(mapping: dict[str, Any]) -> "Iterator[tuple[str, ...]]":
         )
 
 
+def _counted(mappings: list[dict[str, Any]]) -> "Iterator[str]":
+    for mapping in mappings:
+        counters = mapping["counters"]
+        figures = {"polled": counters["polled"], "filtered out": counters["filtered"], "invoked": counters["invoked"]}
+        figures |= {"processed": counters["processed"], "given up": counters["dropped"]}
+        if counters["polled"]:
+            yield f"{mapping['name']}: " + ", ".join(f"{count} {name}" for name, count in figures.items())
+
+
 def _troubles(mappings: list[dict[str, Any]]) -> "Iterator[str]":
     for mapping in mappings:
+        if mapping["warning"]:
+            yield f"{mapping['name']}: {mapping['warning']}"
         for shard in mapping["shards"]:
             if shard["last_error"]:
                 yield f"{mapping['name']}, shard {shard['shard']}: {shard['last_error']}{_next_try(shard)}"

@@ -1,11 +1,13 @@
 """The `Events` of functions: each one a mapping, with Lambda's names translated into the core's."""
 
+import dataclasses
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from penstock.api import Setting, SettingsError, Start, StreamCapabilities
+from penstock.configuration.filters import read_criteria
 from penstock.configuration.findings import Findings
 from penstock.configuration.functions import Function
 from penstock.configuration.names import FUNCTION_NAME, FUNCTION_NAME_ALLOWED, find_source, mapping_uuid
@@ -86,11 +88,13 @@ class MappingReader:
         event_format = self._event_format(part, source.config, format_of_arn)
         self._check_own(part, source.config)
         draft = _Draft(name, part, source, function, event_format)
+        criteria = read_criteria(part, event_format, self._findings)
         stream = self._stream(draft) if source.config.type.kind == "stream" else None
         queue = self._queue(draft) if source.config.type.kind == "queue" else None
         if self._findings.count() > errors_before or function.config is None:
             return None, part
-        return self._made(draft, function.config, stream, queue), part
+        made = self._made(draft, function.config, stream, queue)
+        return dataclasses.replace(made, filter_criteria=criteria), part
 
     def _check_own(self, part: Part, source: SourceConfig) -> None:
         """Let the source's type refuse what it declared for mappings."""
@@ -186,7 +190,14 @@ class MappingReader:
             concurrency_max=(values["ScalingConfig"] or {}).get("MaximumConcurrency"),
             backoff=self._backoff(draft),
             function_timeout_ms=draft.function.timeout_ms,
+            on_filtered=self._on_filtered(draft),
         )
+
+    def _on_filtered(self, draft: _Draft) -> Literal["delete", "keep"]:
+        chosen = draft.part.values["OnFiltered"]
+        if chosen == "dead-letter":
+            self._findings.error(*draft.part.place("OnFiltered"), f"is dead-letter, which {NOT_YET}", "delete or keep")
+        return "keep" if chosen == "keep" else "delete"
 
     def _start(self, draft: _Draft) -> Start:
         part = draft.part

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.api import FunctionSpec, SourceType
+from penstock.core.patterns import FilterCriteria
 from penstock.core.settings import QueueSettings, StreamSettings
 
 
@@ -59,6 +60,8 @@ class MappingConfig:
     enabled: bool
     settings: Mapping[str, Any]
     """The keys that the source's type declared as `mapping_settings`."""
+    filter_criteria: FilterCriteria | None = None
+    """None: the function sees everything."""
     stream: StreamSettings | None = None
     queue: QueueSettings | None = None
     line: int = 0

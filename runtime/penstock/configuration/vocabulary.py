@@ -120,7 +120,7 @@ _MAPPING_BOTH = (
         ),
     ),
     Setting("FunctionResponseTypes", "any", default=[], refusal=NOT_YET, doc="[ReportBatchItemFailures]"),
-    Setting("FilterCriteria", "any", default={}, refusal=NOT_YET, doc="which records the function sees"),
+    Setting("FilterCriteria", "any", default={}, doc="which records the function sees: {Filters: [{Pattern: …}]}"),
     Setting("ProvisionedPollerConfig", "any", default={}, refusal=NOT_YET, doc="how many pollers"),
     Setting("MetricsConfig", "any", default={}, refusal=NOT_YET, doc="which metrics"),
     Setting("LoggingConfig", "any", default={}, refusal=NOT_YET, doc="how much is logged"),
@@ -164,7 +164,13 @@ _QUEUE_ONLY = (
         ),
     ),
     Setting("GroupFailureMode", "any", refusal=NOT_YET, doc="what a failure in a message group holds back"),
-    Setting("OnFiltered", "any", refusal=NOT_YET, doc="what happens to messages that no filter matches"),
+    Setting(
+        "OnFiltered",
+        "choice",
+        default="delete",
+        choices=("delete", "keep", "dead-letter"),
+        doc="what becomes of a message that no filter matches: deleted, as on AWS, or left for others",
+    ),
 )
 
 

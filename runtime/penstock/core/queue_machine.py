@@ -6,7 +6,7 @@ without being counted; leases are extended for as long as messages are here. It 
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -14,9 +14,11 @@ from penstock.api import Message
 from penstock.core import commands as do
 from penstock.core import facts, outcome, reports, retry
 from penstock.core.events.layout import Layout
+from penstock.core.filtering import Filtering
 from penstock.core.gathering import Gathering
 from penstock.core.leases import Leases
 from penstock.core.message_run import MessageRun
+from penstock.core.patterns.criteria import RecordFilter
 from penstock.core.settings import QueueSettings
 from penstock.core.settlement import Settlement
 from penstock.core.views import Counters, QueueView
@@ -48,6 +50,7 @@ class QueueMachine:
         *,
         jitter: retry.Jitter,
         request_ids: Iterator[str],
+        record_filter: RecordFilter[Message] | None = None,
     ) -> None:
         """Take the mapping's settings, the layout of its events, chance and names."""
         self.counters = Counters()
@@ -56,6 +59,7 @@ class QueueMachine:
         self._request_ids = request_ids
         self._last_id = 0
         self._out: list[do.QueueCommand] = []
+        self._filtering = Filtering(record_filter)
         self._ahead = Gathering(layout)
         self._leases = Leases(lease_ms=settings.lease_ms)
         self._settlement = Settlement(back_off_ms=self._back_off_ms)
@@ -159,8 +163,22 @@ class QueueMachine:
             self._return(messages, "the mapping stops", now_ms)
             return
         self.counters.polled += len(messages)
-        self._ahead.add(messages, now_ms)
+        self._ahead.add(self._sift(messages, now_ms), now_ms)
         self._fit_ahead(now_ms)
+
+    def _sift(self, messages: tuple[Message, ...], now_ms: int) -> Sequence[Message]:
+        """Give what the filters match, and settle the rest (D25)."""
+        sifted = self._filtering.sift(messages)
+        if self._settings.on_filtered == "delete" and self._filtering.takes_suspicion():
+            self._announce(reports.NothingMatches(self._filtering.polled))
+        if sifted.left_out:
+            self.counters.filtered += len(sifted.left_out)
+            receipts = tuple(message.receipt for message in sifted.left_out)
+            if self._settings.on_filtered == "keep":
+                self._nack(receipts, self._settings.visibility_timeout_ms, counted=False, now_ms=now_ms)
+            else:
+                self._owe(do.Ack(self._new_id(), receipts), now_ms)
+        return sifted.kept
 
     def _fit_ahead(self, now_ms: int) -> None:
         for message in self._ahead.drop_too_large(self._settings.event_bytes_max):
@@ -206,6 +224,7 @@ class QueueMachine:
         answer_by_ms = now_ms + settings.function_timeout_ms + INVOKE_SLACK_MS
         running = self._running[invocation_id] = MessageRun(request_id, batch, now_ms, answer_by_ms)
         self.counters.invocations += 1
+        self.counters.invoked += len(batch.messages)
         self._out.append(do.Invoke(invocation_id, fact.id, request_id, batch, running.attempt))
 
     def _on_responded(self, fact: facts.Responded, now_ms: int) -> None:

@@ -91,6 +91,13 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class NothingMatches:
+    """The mapping's filters have matched nothing of all that was read so far: they are probably wrong."""
+
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
 class MessagesReturned:
     """Messages were given back without being run."""
 
@@ -114,6 +121,7 @@ Report: TypeAlias = (
     | Started
     | SourceTroubled
     | Held
+    | NothingMatches
     | MessagesReturned
     | LeasesExpired
 )

@@ -1,6 +1,7 @@
 """The settings of a mapping as the core knows them: our names, units last, all defaults filled in."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from penstock.api import PAYLOAD_BYTES_MAX, Start
 
@@ -33,12 +34,17 @@ LEASE_MS_LEAST = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSettings:
-    """A queue mapping. `concurrency_max` None means as much as the function and the node may have."""
+    """A queue mapping. `concurrency_max` None means as much as the function and the node may have.
+
+    `on_filtered` says what becomes of a message that no filter matches (D25): it is deleted, or comes back after the
+    visibility timeout, uncounted, for another receiver to have.
+    """
 
     batch_size: int = 10
     batching_window_ms: int = 0
     visibility_timeout_ms: int = 30_000
     concurrency_max: int | None = None
+    on_filtered: Literal["delete", "keep"] = "delete"
     backoff: RetryBackoff = RetryBackoff()
     function_timeout_ms: int = 3000
     event_bytes_max: int = PAYLOAD_BYTES_MAX

@@ -12,7 +12,7 @@ from penstock.core.batcher import Batcher
 from penstock.core.progress import Progress
 
 QUIET_MS = 1_000
-"""A position that moved without records (transaction markers) is committed after so long without any."""
+"""A position that moves without records (transaction markers, filtered ones) is committed so long after it began to."""
 
 
 class Shard:
@@ -60,7 +60,7 @@ class Shard:
 
     def add(self, fetched: Fetched, now_ms: int) -> None:
         """Take in what a fetch found."""
-        if fetched.position > self.batcher.reached:
+        if fetched.position > self.batcher.reached and self._quiet_since_ms is None:
             self._quiet_since_ms = now_ms
         self.batcher.add(fetched, now_ms)
         self._lag_beyond = fetched.lag
@@ -102,7 +102,7 @@ class Shard:
         self.progress.settle(self.progress.settled.position, written)
 
     def settle_quiet_position(self, now_ms: int) -> None:
-        """Move the checkpoint over positions that hold no records, once none have come for a moment."""
+        """Move the checkpoint over positions that hold no records for the function, once a moment has passed."""
         batcher = self.batcher
         if self.unsettled is not None or len(batcher) or self._quiet_since_ms is None:
             return

@@ -15,6 +15,8 @@ from penstock.core import facts, note, outcome, reports, retry
 from penstock.core.attempt import Running, Unsettled
 from penstock.core.batcher import Batcher
 from penstock.core.events.layout import Layout
+from penstock.core.filtering import Filtering, sift_fetched
+from penstock.core.patterns.criteria import RecordFilter
 from penstock.core.reading import Reading
 from penstock.core.settings import StreamSettings
 from penstock.core.shard import Shard
@@ -39,12 +41,14 @@ class StreamMachine:
         jitter: retry.Jitter,
         request_ids: Iterator[str],
         buffer_bytes_max: int,
+        record_filter: RecordFilter[Record] | None = None,
     ) -> None:
         """Take the shard with its checkpoint, the mapping's settings, the layout of its events, chance and names."""
         self.counters = Counters()
         self._assigned = assigned
         self._settings = settings
         self._layout = layout
+        self._filtering = Filtering(record_filter)
         self._jitter = jitter
         self._request_ids = request_ids
         self._buffer_bytes_max = buffer_bytes_max
@@ -138,8 +142,10 @@ class StreamMachine:
         if fetched.gap is not None:
             self.counters.lost += fetched.gap.last - fetched.gap.first + 1
             self._announce(reports.PositionLost(fetched.gap.first, fetched.gap.last))
+        sifted = sift_fetched(self._filtering, fetched)
         self.counters.polled += len(fetched.records)
-        shard.add(fetched, now_ms)
+        self.counters.filtered += len(fetched.records) - len(sifted.records)
+        shard.add(sifted, now_ms)
 
     def _on_source_failed(self, fact: facts.SourceFailed, now_ms: int) -> None:
         failed = self._reading.take_failure(fact.id, fact.reason, now_ms)
@@ -320,6 +326,7 @@ class StreamMachine:
         unsettled.running = Running(self._new_id(), request_id, now_ms, answer_by_ms)
         unsettled.due_ms = None
         self.counters.invocations += 1
+        self.counters.invoked += len(unsettled.batch.records)
         attempt = unsettled.attempts_ended + 1
         self._out.append(do.Invoke(unsettled.running.id, grant, request_id, unsettled.batch, attempt))
 

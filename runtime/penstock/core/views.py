@@ -11,7 +11,11 @@ class Counters:
     """What has happened since the machine was made. Records and messages are counted alike."""
 
     polled: int = 0
+    filtered: int = 0
+    """Read, and left out by the mapping's filters."""
     invocations: int = 0
+    invoked: int = 0
+    """Handed to the function; what is tried again counts again (`lambda-semantics.md §9.2`)."""
     failed_invocations: int = 0
     processed: int = 0
     dropped: int = 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from penstock.api import (
     Executor,
@@ -16,6 +17,7 @@ from penstock.api import (
 from penstock.configuration import MappingConfig, Project
 from penstock.configuration.project import FunctionConfig
 from penstock.core.events import Layout, Origin, queue_layout, stream_layout
+from penstock.core.patterns.criteria import RecordFilter
 from penstock.functions.host import FunctionHost
 from penstock.plugins import Registry, check_source
 from penstock.shell.health import Health
@@ -67,6 +69,7 @@ class Composition:
                 open_source=partial(_open_stream, config, source, self._mapping_context(config)),
                 operate=operate,
                 make_layout=partial(self._stream_layout, config),
+                make_filter=partial(self._filter, config),
                 services=services,
                 reporting=reporting,
                 health=health,
@@ -76,6 +79,7 @@ class Composition:
             open_source=partial(_open_queue, config, source, self._mapping_context(config)),
             operate=operate,
             layout=self._queue_layout(config),
+            record_filter=self._filter(config, ""),
             services=services,
             reporting=reporting,
             health=health,
@@ -107,6 +111,10 @@ class Composition:
 
     def _queue_layout(self, config: MappingConfig) -> Layout[Message]:
         return queue_layout(config.event_format, self._origin(config, ""))
+
+    def _filter(self, config: MappingConfig, shard: str) -> RecordFilter[Any] | None:
+        criteria = config.filter_criteria
+        return None if criteria is None else criteria.record_filter(self._origin(config, shard))
 
     def _origin(self, config: MappingConfig, shard: str) -> Origin:
         describe = config.source.type.describe

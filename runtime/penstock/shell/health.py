@@ -35,6 +35,8 @@ class Health:
         self.failure = ""
         """Why it stopped for good."""
         self.last_error = ""
+        self.warning = ""
+        """What is allowed, and looks wrong while it runs."""
         self.counted = Counters()
         """What machines that are gone have counted."""
         self._now_ms = now_ms
@@ -74,6 +76,10 @@ class Health:
             case reports.BatchNotRun():
                 self._last_batch = f"PROBLEM: {report.reason}"
                 self.last_error = report.reason
+            case reports.NothingMatches():
+                self.warning = (
+                    f"its filter has matched nothing of the first {report.records} messages; all of them were deleted"
+                )
             case reports.Held():
                 self._last_batch = f"PROBLEM: {report.reason}"
                 self.last_error = report.reason

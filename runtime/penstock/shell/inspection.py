@@ -50,6 +50,7 @@ def inspect_mapping(mapping: Mapping, now_ms: int) -> MappingStatus:
         state=state_of(mapping),
         state_reason=health.failure,
         last_result=health.last_result,
+        warning=health.warning,
         last_error=health.last_error,
         lag=lag,
         in_flight=in_flight,

@@ -10,6 +10,7 @@ from penstock.configuration.project import MappingConfig
 from penstock.core import commands as do
 from penstock.core import facts
 from penstock.core.events.layout import Layout
+from penstock.core.patterns.criteria import RecordFilter
 from penstock.core.queue_machine import QueueMachine
 from penstock.core.views import QueueView
 from penstock.shell.ending import Ending
@@ -34,6 +35,7 @@ class QueueMapping:
         open_source: Callable[[], QueueSource],
         operate: Callable[[], SourceOperations] | None,
         layout: Layout[Message],
+        record_filter: RecordFilter[Message] | None,
         services: Services,
         reporting: Reporting,
         health: Health,
@@ -55,7 +57,13 @@ class QueueMapping:
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._released = asyncio.Event()
         function = config.function.spec.name
-        self._machine = QueueMachine(self._settings, layout, jitter=services.jitter, request_ids=services.request_ids)
+        self._machine = QueueMachine(
+            self._settings,
+            layout,
+            jitter=services.jitter,
+            request_ids=services.request_ids,
+            record_filter=record_filter,
+        )
         self._driver: MachineDriver[facts.QueueFact, do.QueueCommand] = MachineDriver(
             self._machine, perform=self._perform, on_failure=self._on_failure
         )

@@ -19,6 +19,10 @@ _LINES: Mapping[type, tuple[str, str]] = MappingProxyType(
         reports.PositionLost: ("error", "position lost"),
         reports.Started: ("info", "reading"),
         reports.Held: ("error", "shard held"),
+        reports.NothingMatches: (
+            "warning",
+            "the filter has matched nothing so far; what it does not match is deleted",
+        ),
         reports.MessagesReturned: ("debug", "messages returned"),
         reports.LeasesExpired: ("warning", "leases expired"),
     }

@@ -18,7 +18,9 @@ class CountersStatus(msgspec.Struct, frozen=True):
     """What has happened since the node began."""
 
     polled: int = 0
+    filtered: int = 0
     invocations: int = 0
+    invoked: int = 0
     failed_invocations: int = 0
     processed: int = 0
     dropped: int = 0
@@ -79,6 +81,7 @@ class MappingStatus(msgspec.Struct, frozen=True):
     lag: int | None
     in_flight: int
     counters: CountersStatus
+    warning: str = ""
     shards: list[ShardStatus] = []
     queue: QueueStatus | None = None
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from penstock.api import Backlog, Record, SourceOperations, StreamSource
 from penstock.configuration.project import MappingConfig
 from penstock.core.events.layout import Layout
+from penstock.core.patterns.criteria import RecordFilter
 from penstock.core.views import StreamView
 from penstock.shell.ending import Ending
 from penstock.shell.health import Health
@@ -26,6 +27,7 @@ class StreamMapping:
         open_source: Callable[[], StreamSource],
         operate: Callable[[], SourceOperations] | None,
         make_layout: Callable[[str], Layout[Record]],
+        make_filter: Callable[[str], RecordFilter[Record] | None],
         services: Services,
         reporting: Reporting,
         health: Health,
@@ -39,6 +41,7 @@ class StreamMapping:
         self._open_source = open_source
         self._operate = operate
         self._make_layout = make_layout
+        self._make_filter = make_filter
         self._services = services
         self._ending: Ending | None = None
         self._source: StreamSource | None = None
@@ -84,6 +87,7 @@ class StreamMapping:
             function=self.config.function.spec.name,
             settings=self._settings,
             make_layout=self._make_layout,
+            make_filter=self._make_filter,
             services=self._services,
             reporting=self.reporting,
             health=self.health,

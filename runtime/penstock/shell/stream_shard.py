@@ -9,6 +9,7 @@ from penstock.api import AssignedShard, CommitRefused, HoldsShards, NotRun, Reco
 from penstock.core import commands as do
 from penstock.core import facts
 from penstock.core.events.layout import Layout
+from penstock.core.patterns.criteria import RecordFilter
 from penstock.core.settings import StreamSettings
 from penstock.core.stream_machine import StreamMachine
 from penstock.core.views import StreamView
@@ -31,6 +32,7 @@ class StreamShard:
         function: str,
         settings: StreamSettings,
         layout: Layout[Record],
+        record_filter: RecordFilter[Record] | None,
         source: StreamSource,
         fetching: Fetching,
         services: Services,
@@ -60,6 +62,7 @@ class StreamShard:
             jitter=services.jitter,
             request_ids=services.request_ids,
             buffer_bytes_max=services.budget.join(self, self.post),
+            record_filter=record_filter,
         )
         self._driver = MachineDriver(self._machine, perform=self._perform, on_failure=on_failure)
         self._environments = services.environments.client(

@@ -15,6 +15,7 @@ from penstock.api import (
     StreamSource,
 )
 from penstock.core.events.layout import Layout
+from penstock.core.patterns.criteria import RecordFilter
 from penstock.core.settings import StreamSettings
 from penstock.core.views import StreamView
 from penstock.shell.fetching import Fetching
@@ -38,6 +39,7 @@ class StreamShards:
         function: str,
         settings: StreamSettings,
         make_layout: Callable[[str], Layout[Record]],
+        make_filter: Callable[[str], RecordFilter[Record] | None],
         services: Services,
         reporting: Reporting,
         health: Health,
@@ -51,6 +53,7 @@ class StreamShards:
         self._function = function
         self._settings = settings
         self._make_layout = make_layout
+        self._make_filter = make_filter
         self._services = services
         self._reporting = reporting
         self._health = health
@@ -126,6 +129,7 @@ class StreamShards:
             function=self._function,
             settings=self._settings,
             layout=self._make_layout(name),
+            record_filter=self._make_filter(name),
             source=self._source,
             fetching=self._fetching,
             services=self._services,

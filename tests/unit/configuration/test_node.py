@@ -84,6 +84,8 @@ def test_the_configuration_as_understood_has_every_default(folder):
         "BatchSize": 10,
         "MaximumBatchingWindowInMilliseconds": 0,
         "RetryBackoff": {"InitialMs": 500, "MaximumMs": 20000, "Multiplier": 2.0},
+        "FilterCriteria": {},
+        "OnFiltered": "delete",
         "ScalingConfig": {"MaximumConcurrency": 3},
     }
     assert masked["Sources"]["orders"] == {

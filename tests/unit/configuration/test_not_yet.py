@@ -13,7 +13,6 @@ OF_STREAMS = {
     "MaximumRecordAgeInSeconds": ("60", "-1"),
     "FunctionResponseTypes": ("[ReportBatchItemFailures]", "[]"),
     "DestinationConfig": ("{OnFailure: {Destination: dead}}", "{}"),
-    "FilterCriteria": ("{Filters: [{Pattern: '{}'}]}", "{}"),
     "TumblingWindowInSeconds": ("30", "0"),
     "MixPartitions": ("true", "false"),
     "ProvisionedPollerConfig": ("{MinimumPollers: 2}", "{}"),
@@ -21,9 +20,7 @@ OF_STREAMS = {
 }
 OF_QUEUES = {
     "FunctionResponseTypes": ("[ReportBatchItemFailures]", "[]"),
-    "FilterCriteria": ("{Filters: []}", "{}"),
     "GroupFailureMode": ("aws", None),
-    "OnFiltered": ("keep", None),
 }
 
 

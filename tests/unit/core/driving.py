@@ -107,6 +107,7 @@ class DrivenStream(_Driven):
         appeared_later: bool = False,
         buffer_bytes_max: int = 1_000_000,
         start: Start = Start("TRIM_HORIZON"),  # noqa: B008 - frozen
+        record_filter: Any = None,
         **settings: Any,
     ) -> None:
         super().__init__()
@@ -118,6 +119,7 @@ class DrivenStream(_Driven):
             jitter=no_jitter,
             request_ids=map(str, count(1)),
             buffer_bytes_max=buffer_bytes_max,
+            record_filter=record_filter,
         )
         self.tell()
 
@@ -159,10 +161,16 @@ class DrivenStream(_Driven):
 class DrivenQueue(_Driven):
     """A queue machine that has been told to begin."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, record_filter: Any = None, **settings: Any) -> None:
         super().__init__()
         self.settings = QueueSettings(**settings)
-        self.machine = QueueMachine(self.settings, PlainLayout(), jitter=no_jitter, request_ids=map(str, count(1)))
+        self.machine = QueueMachine(
+            self.settings,
+            PlainLayout(),
+            jitter=no_jitter,
+            request_ids=map(str, count(1)),
+            record_filter=record_filter,
+        )
         self.tell()
 
     def receive(self, *messages: str | Message) -> list[Any]:
