@@ -223,3 +223,30 @@ def test_a_tangled_event_is_decided_in_bounded_work_and_rather_kept():
     assert says(pattern, {"a": {"b": rows}, "a.b": [{"y": 2}]})
     assert not says(pattern, {"a": {"b": rows}, "a.b": [{"y": 3}]})
     assert steps(pattern, {"a": {"b": rows}, "a.b": [{"y": 2, "x": 0}] * 3000}) < 2_000_000
+
+
+def test_a_tangled_event_without_arrays_is_decided_however_many_ways_there_are():
+    pattern = {f"k{n}": {"$or": [{"a.x": [n]}, {"b": [n]}, {"c": [n]}]} for n in range(40)}
+    matcher = compile_patterns([pattern])
+    assert not matcher.matches({f"k{n}": {"a": {"x": -1}, "a.x": -2} for n in range(40)})
+    assert matcher.matches({f"k{n}": {"a": {"x": -1}, "a.x": n} for n in range(40)})
+
+
+def test_in_a_tangled_event_exists_false_looks_into_the_element_that_was_chosen():
+    pattern = {"a": {"b": {"x": [1], "y": [{"exists": False}]}}}
+    rows = [{"x": 1}, {"y": 2}]
+    assert says(pattern, {"a": {"b": rows}, "a.b": [{"z": 1}]})
+    assert not says(pattern, {"a": {"b": rows}, "a.b": [{"y": 1}]})
+    assert not says(pattern, {"a": {"b": [{"x": 1, "y": 2}]}, "a.b": [{"z": 1}]})
+
+
+def test_a_field_of_an_array_itself_belongs_to_no_element_unless_it_is_in_an_array_inside():
+    pattern = {"d": [1], "d.b": [2]}
+    assert says(pattern, {"d": [1, {"b": 2}]})
+    assert says(pattern, {"d": [[1, {"b": 2}]]})
+    assert says(pattern, {"d": [1, [{"b": 2}]]})
+    assert not says(pattern, {"d": [[1], {"b": 2}]})
+    assert not says(pattern, {"d": [[1], [{"b": 2}]]})
+    absent = {"d": [{"exists": False}], "d.b": [2]}
+    assert says(absent, {"d": [{"b": 2}]})
+    assert not says(absent, {"d": [[1], {"b": 2}]})

@@ -13,7 +13,7 @@ what is wrongly kept can still be refused by the function, what is wrongly dropp
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from penstock.core.patterns.formula import Condition, Formula, terms
+from penstock.core.patterns.formula import And, Condition, Formula, Or, conditions, terms
 from penstock.core.patterns.paths import fields
 
 STEPS_MAX = 100_000
@@ -29,7 +29,7 @@ def decide(formulas: Iterable[Formula], event: Any) -> bool:
     """Tell whether any of the formulas holds for an event."""
     search = _Search(event)
     try:
-        return any(search.holds(term) for formula in formulas for term in terms(formula))
+        return any(map(search.decide, formulas))
     except _StepsUsedUp:
         return True
 
@@ -40,9 +40,32 @@ class _Search:
         self._steps_left = STEPS_MAX
         self._known: dict[tuple[str, ...], list[tuple[Any, _Elements]]] = {}
 
-    def holds(self, term: tuple[Condition, ...]) -> bool:
-        self._step()
+    def decide(self, formula: Formula) -> bool:
+        found = tuple(conditions(formula))
+        # A condition that another one replaces need not hold, so nothing can be said of it by itself.
+        if len({each.name for each in found}) == len(found):
+            if not self._may_hold(formula):
+                return False
+            if not any(elements for each in found for _, elements in self._fields(each.path)):
+                return True
+        return any(map(self._holds, terms(formula)))
+
+    def _may_hold(self, formula: Formula) -> bool:
+        """Tell whether it would hold if each condition could choose its elements for itself."""
+        match formula:
+            case And(parts):
+                return all(map(self._may_hold, parts))
+            case Or(branches):
+                return any(map(self._may_hold, branches))
+            case Condition():
+                found = self._fields(formula.path)
+                if formula.accepts_absence and (not found or any(elements for _, elements in found)):
+                    return True
+                return any(test.matches(value) for value, _ in found for test in formula.tests)
+
+    def _holds(self, term: tuple[Condition, ...]) -> bool:
         lists = [self._fields(each.path) for each in term]
+        self._step(len(term) + sum(map(len, lists)))
         matching = [
             [elements for value, elements in found if any(test.matches(value) for test in each.tests)]
             for each, found in zip(term, lists, strict=True)
@@ -82,8 +105,8 @@ class _Search:
             self._known[path] = found
         return self._known[path]
 
-    def _step(self) -> None:
-        self._steps_left -= 1
+    def _step(self, count: int = 1) -> None:
+        self._steps_left -= count
         if self._steps_left < 0:
             raise _StepsUsedUp
 

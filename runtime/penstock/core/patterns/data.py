@@ -7,11 +7,12 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from penstock.core.patterns.numbers import read_integer
+
 decode_json = msgspec.json.Decoder().decode
 """Reads nearly all JSON, quickly; what it can not hold raises a ValueError, and `read_json` can."""
 CAN_NOT_READ = (ValueError, RecursionError)
 
-_INT_DIGITS_MAX = 400
 _BEGINS_LIKE_JSON = re.compile(rb"[ \t\n\r]*[{\[]")
 
 
@@ -36,7 +37,7 @@ def read_json(raw: bytes) -> Any:
         pass
     # Numbers beyond the range of doubles, integers of hundreds of digits and lone surrogates are JSON all the same.
     try:
-        return json.loads(raw.decode(), parse_int=_integer, parse_constant=_no_constant)
+        return json.loads(raw.decode(), parse_int=read_integer, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("nested too deep to be read") from None
 
@@ -54,10 +55,6 @@ def classify(raw: bytes | None) -> tuple[DataKind, Any]:
         return DataKind.TEXT, raw.decode()
     except UnicodeDecodeError:
         return DataKind.BINARY, raw
-
-
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _INT_DIGITS_MAX else float(digits)
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
+from penstock.core.patterns.numbers import read_integer
 from penstock.core.patterns.refusal import TOO_COMPLEX, PatternRefused, shown
 
 NESTING_MAX = 100
 """Objects and arrays inside one another, steps of a path included."""
 _VALUE_WORDS = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
-_INT_DIGITS_MAX = 400
 _SYNTAX = {
     "Expecting value": f"expected a valid value {_VALUE_WORDS}",
     "property name": "was expecting double-quote to start field name",
@@ -62,7 +62,10 @@ def _hold_length(characters: int, characters_max: int) -> None:
 def _parse(text: str) -> Any:
     try:
         return json.loads(
-            text, object_pairs_hook=_members, parse_int=_integer, parse_constant=lambda name: _no_constant(name, text)
+            text,
+            object_pairs_hook=_members,
+            parse_int=read_integer,
+            parse_constant=lambda name: _no_constant(name, text),
         )
     except json.JSONDecodeError as error:
         raise PatternRefused(_reason(error), found=_excerpt(error), allowed="a JSON object") from None
@@ -76,11 +79,6 @@ def _members(pairs: list[tuple[str, Any]]) -> Members:
         counts = Counter(key for key, _ in pairs)
         members.repeated = tuple(key for key, count in counts.items() if count > 1)
     return members
-
-
-def _integer(digits: str) -> int | float:
-    # Python refuses to read integers of thousands of digits; as a double they are infinite anyway.
-    return int(digits) if len(digits) <= _INT_DIGITS_MAX else float(digits)
 
 
 def _no_constant(name: str, text: str) -> NoReturn:

@@ -7,6 +7,15 @@ NUMBER_TYPES = frozenset({int, float})
 """The classes of a parsed JSON number; not that of true and false, which Python counts among the integers."""
 
 
+_INT_DIGITS_MAX = 400
+"""Python refuses to read integers of thousands of digits; beyond so many, all doubles are infinite anyway."""
+
+
+def read_integer(digits: str) -> int | float:
+    """Read an integer of JSON, of any length."""
+    return int(digits) if len(digits) <= _INT_DIGITS_MAX else float(digits)
+
+
 def is_number(value: object) -> TypeGuard[int | float]:
     """Tell a JSON number from everything else."""
     return value.__class__ in NUMBER_TYPES
