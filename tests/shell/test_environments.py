@@ -44,6 +44,7 @@ def test_a_batch_that_was_prepared_is_not_encoded_again():
         client = join(node(executor), "f.a", heard, layout)
         client.request(1)
         client.prepare(batch(b"a", b"b"))
+        await until(lambda: layout.encoded == [b"ab"])
 
         client.invoke(do.Invoke(2, 1, "id", batch(b"a", b"b"), 1))
         await until(lambda: len(heard) == 2)
@@ -60,6 +61,7 @@ def test_a_batch_that_is_another_than_the_prepared_one_is_encoded_and_the_prepar
         layout = Letters()
         client = join(node(ExecutorTwin(succeed)), "f.a", heard, layout)
         client.prepare(batch(b"next"))
+        await until(lambda: layout.encoded == [b"next"])
         client.request(1)
         client.invoke(do.Invoke(2, 1, "id", batch(b"again"), 1))
         await until(lambda: len(heard) == 2)
@@ -69,6 +71,22 @@ def test_a_batch_that_is_another_than_the_prepared_one_is_encoded_and_the_prepar
         await until(lambda: len(heard) == 4)
 
         assert layout.encoded == [b"next", b"again"]
+
+    run(scenario())
+
+
+def test_a_batch_that_is_invoked_before_it_could_be_prepared_is_encoded_once():
+    async def scenario() -> None:
+        heard: list[Any] = []
+        layout = Letters()
+        client = join(node(ExecutorTwin(succeed)), "f.a", heard, layout)
+        client.request(1)
+        client.prepare(batch(b"a"))
+        client.invoke(do.Invoke(2, 1, "id", batch(b"a"), 1))
+        client.prepare(batch(b"b"))
+        await until(lambda: len(layout.encoded) > 1)
+
+        assert layout.encoded == [b"a", b"b"]
 
     run(scenario())
 

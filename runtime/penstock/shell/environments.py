@@ -13,6 +13,9 @@ from penstock.core.batch import MessageBatch, RecordBatch
 from penstock.core.concurrency import Concurrency
 from penstock.core.events.layout import Layout
 
+PREPARE_AFTER_S = 0.001
+"""By then the event of the invocation that has just begun is on its way; encoding the next one would hold it up."""
+
 ENDED_BY_NODE = NotRun("the invocation was ended by the node")
 
 
@@ -157,6 +160,8 @@ class MachineEnvironments:
         self._requested: set[int] = set()
         self._running: dict[int, _Running] = {}
         self._prepared: tuple[RecordBatch, bytes] | None = None
+        self._to_prepare: RecordBatch | None = None
+        self._preparing: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     def request(self, request_id: int) -> None:
@@ -174,8 +179,10 @@ class MachineEnvironments:
         self._post(facts.EnvironmentGranted(request_id))
 
     def prepare(self, batch: RecordBatch) -> None:
-        """Encode a batch ahead of its invocation; one is kept."""
-        self._prepared = (batch, self._layout.encode(batch.records))
+        """Encode a batch ahead of its invocation, soon; one is kept."""
+        self._forget_preparing()
+        self._to_prepare = batch
+        self._preparing = self._loop.call_later(PREPARE_AFTER_S, self._prepare)
 
     def invoke(self, command: do.Invoke) -> None:
         """Run the function in a task; the fact `Responded` follows, whatever happens."""
@@ -192,6 +199,7 @@ class MachineEnvironments:
     async def close(self) -> None:
         """End what runs and give everything back; nothing is told to the machine any more."""
         self._is_closed = True
+        self._forget_preparing()
         # An environment is free when its process is dead, and not before.
         for request_id in self._requested - {running.grant for running in self._running.values()}:
             self.give_back(request_id)
@@ -204,6 +212,17 @@ class MachineEnvironments:
             await asyncio.sleep(0)
         self._environments.forget(self.number)
 
+    def _prepare(self) -> None:
+        batch = self._to_prepare
+        self._to_prepare = self._preparing = None
+        if batch is not None:
+            self._prepared = (batch, self._layout.encode(batch.records))
+
+    def _forget_preparing(self) -> None:
+        if self._preparing is not None:
+            self._preparing.cancel()
+            self._to_prepare = self._preparing = None
+
     def _event(self, batch: RecordBatch | MessageBatch) -> bytes:
         prepared = self._prepared
         records: tuple[Record, ...] | tuple[Message, ...]
@@ -215,6 +234,8 @@ class MachineEnvironments:
             if prepared is not None and prepared[0].records == records:
                 self._prepared = None
                 return prepared[1]
+            if self._to_prepare is not None and self._to_prepare.records == records:
+                self._forget_preparing()
         return self._layout.encode(records)
 
     def _on_done(self, command: do.Invoke, task: asyncio.Task[InvocationResult]) -> None:
