@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 
 LOG = logging.getLogger("tests.e2e")
 
-WATCHED_S = 5
+WATCHED_S = 3
+CORE_PART_MAX = 0.01
 BACKLOG_RECORDS, RECORD_BYTES = 400_000, 400
 """Two and a half times what a node may buffer."""
 
@@ -30,12 +31,14 @@ def test_a_node_with_one_idle_mapping_and_one_environment_is_small_and_quiet(kaf
     family = _family(node)
     assert {each.pid for each in project.ledger.read()} <= {process.pid for process in family}
 
-    # Right after its work a node still looks for more of it; so it is watched twice.
-    used_s = min(_watch(family), _watch(family))
+    # Right after its work a node still looks for more of it; so it may be watched twice.
+    used_s = _watch(family)
+    if used_s / WATCHED_S >= CORE_PART_MAX:
+        used_s = _watch(family)
 
     LOG.info("idle: %.0f MB, %.2f %% of a core", _megabytes(family), 100 * used_s / WATCHED_S)
     assert _megabytes(family) < 150
-    assert used_s / WATCHED_S < 0.01
+    assert used_s / WATCHED_S < CORE_PART_MAX
 
 
 def test_a_backlog_beyond_all_buffers_costs_no_more_than_two_hundred_megabytes(kafka, topic, nodes, tmp_path):

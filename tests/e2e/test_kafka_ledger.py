@@ -29,7 +29,7 @@ def test_every_record_of_a_hundred_thousand_is_handled_once_and_in_order_and_non
 
     invocations = len(ledger.read())
 
-    assert nodes.restart(node).wait() == 0
+    assert nodes.restart(node, "--until-idle=1").wait() == 0
 
     assert len(ledger.read()) == invocations
 

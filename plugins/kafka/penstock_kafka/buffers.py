@@ -36,13 +36,13 @@ class _Chunk:
         self.bytes_count = bytes_count
         self.gap = gap
 
-    def cut(self, records_max: int, bytes_max: int, *, at_least: int) -> tuple[list[Record], int]:
-        """Take records from the front within both limits, and `at_least` so many whatever their size."""
+    def cut(self, records_max: int, bytes_max: int) -> tuple[list[Record], int]:
+        """Take records from the front within both limits, and one whatever its size."""
         piece = self.records[self.start : self.start + records_max]
         size = 0
         for count, record in enumerate(piece):
             more = record_bytes(record)
-            if size + more > bytes_max and count >= at_least:
+            if size + more > bytes_max and count:
                 del piece[count:]
                 break
             size += more
@@ -141,7 +141,10 @@ class Shard:
         if chunk.start == 0 and len(chunk.records) <= records_max and chunk.bytes_count <= bytes_max:
             chunk.start = len(chunk.records)
             return chunk.records, chunk.bytes_count
-        return chunk.cut(records_max, bytes_max, at_least=0 if count else 1)
+        if count:
+            # A list that does not fit whole comes next time: cutting it means looking at every record.
+            return [], 0
+        return chunk.cut(records_max, bytes_max)
 
     def _lag(self) -> int | None:
         if not self.chunks and self.at_end:

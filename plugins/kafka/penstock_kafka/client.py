@@ -4,6 +4,7 @@ The client's own types are partly missing or too wide; whoever imports from here
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from confluent_kafka import (
@@ -11,6 +12,7 @@ from confluent_kafka import (
     TIMESTAMP_LOG_APPEND_TIME,
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     Producer,
@@ -18,7 +20,7 @@ from confluent_kafka import (
     TopicPartition,
     admin,
 )
-from confluent_kafka.admin import ConfigResource, NewTopic  # type: ignore[attr-defined] # not exported by its types
+from confluent_kafka.admin import ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined] # not exported by its types
 
 from penstock_kafka.quiet_log import QuietLog
 
@@ -108,6 +110,14 @@ class Admin:
             TopicCollection([topic]), include_authorized_operations=True, request_timeout=timeout_s
         )
         return cast("Answer", answers[topic])
+
+    def list_offset(self, part: TopicPartition, *, newest: bool, timeout_s: float) -> "Future[Any]":
+        """Ask where a partition ends, as far as it is committed, or begins: an answer with an `offset`."""
+        spec = OffsetSpec.latest() if newest else OffsetSpec.earliest()  # type: ignore[no-untyped-call] # no types
+        answers = self._client.list_offsets(
+            {part: spec}, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout_s
+        )
+        return answers[part]
 
     def describe_group(self, group: str, *, timeout_s: float) -> Answer:
         """Ask for a consumer group and what we may do with it."""

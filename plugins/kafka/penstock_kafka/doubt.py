@@ -6,6 +6,7 @@ shards and nothing be committed (`D10`).
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from penstock_kafka.client import Admin, Answer, KafkaException, new_admin
@@ -42,38 +43,48 @@ class Doubt:
         """Say that the thread goes on; one that did not for too long begins to doubt."""
         now_s = clock_s()
         if now_s - self._seen_s > self._still_max_s:
-            self._is_open = True
-            self._answer = None  # it may tell of the time before
-            self._ask_at_s = now_s + FIRST_ASK_S
+            self.begin()
         self._seen_s = now_s
 
-    def resolve(self, member_id: str | None) -> None:
-        """Ask the group, and stop doubting once it names this member. Never waits."""
+    def begin(self) -> None:
+        """Doubt from now on, whatever the group has said before."""
+        self._is_open = True
+        self._answer = None
+        self._ask_at_s = clock_s() + FIRST_ASK_S
+
+    def resolve(self, member_id: Callable[[], str | None]) -> bool:
+        """Ask the group, and stop doubting once it names this member; True when it just did. Waits for no broker."""
         if not self._is_open:
-            return
+            return False
         now_s = clock_s()
         if self._answer is None:
             if now_s >= self._ask_at_s:
                 self._admin = self._admin or new_admin(self._config)
                 self._answer = self._admin.describe_group(self._group, timeout_s=ANSWER_S)
-            return
+            return False
         if self._admin is not None:
             self._admin.serve()
         if not self._answer.done():
-            return
+            return False
         answer, self._answer = self._answer, None
         self._ask_at_s = now_s + AGAIN_S
-        try:
-            found = answer.result()
-        except KafkaException:
-            return
-        if member_id and any(member.member_id == member_id for member in found.members):
-            self.end()
+        if not _names(answer, member_id()):
+            return False
+        self.end()
+        return True
 
     def end(self) -> None:
         """Stop doubting: the group was heard."""
         self._is_open = False
         self._admin = self._answer = None
+
+
+def _names(answer: Answer, member_id: str | None) -> bool:
+    try:
+        members = answer.result().members
+    except KafkaException:
+        return False
+    return member_id is not None and any(member.member_id == member_id for member in members)
 
 
 def clock_s() -> float:

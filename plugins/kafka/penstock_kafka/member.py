@@ -8,6 +8,7 @@ of records by the buffers.
 import asyncio
 import contextlib
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -59,6 +60,8 @@ HOLD_S = 1.0
 """How long a full buffer only holds back reading, before partitions are paused: a pause throws away what librdkafka
 has fetched of them."""
 FENCED_AGAIN_S = 30.0
+WORD_S = 3.0
+"""How long a member waits for a first word of its group before it asks whether it is in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,8 @@ class Trouble:
     error: SourceError
 
 
+NOTHING = Assigned((), {})
+
 Event = Assigned | ShardsRevoked | ShardsLost | Trouble | BaseException
 
 
@@ -123,7 +128,7 @@ class GroupMember:
         self._released: set[int] = set()
         self._full_since_s: float | None = None
         self._active_s = time.monotonic()
-        self._member_id: str | None = None
+        self._word_by_s = math.inf
         self._reason = ""
         self._was_lost = False
         self._again_from_s = 0.0
@@ -173,7 +178,7 @@ class GroupMember:
             for partition in partitions:
                 if consumer is not None and partition in self._epochs and partition not in self._revoking:
                     self._buffers.add(partition)
-                    consumer.pause([TopicPartition(self._topic, partition)])
+                    self._positions.pause(consumer, [partition])
 
         with contextlib.suppress(SourceUnavailable):  # a thread that has ended holds nothing
             self._desk.ask(serve)
@@ -199,6 +204,9 @@ class GroupMember:
     def _join(self) -> Consumer:
         callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit}
         consumer = new_consumer(self._settings.config | callbacks)
+        if self._settings.config.get("group.protocol") == "consumer":
+            # Under this protocol a member for which there is nothing is told nothing.
+            self._word_by_s = time.monotonic() + WORD_S
         consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         return consumer
 
@@ -210,6 +218,7 @@ class GroupMember:
         # about to join anew, was taken for one.
         self._again_from_s = now_s + FENCED_AGAIN_S
         fenced.close()
+        self._positions = Positions(self._topic, self._settings.place, self._buffers)
         return self._join()
 
     def _finish(self, consumer: Consumer | None) -> None:
@@ -225,7 +234,11 @@ class GroupMember:
     def _turn(self, consumer: Consumer) -> None:
         now_s = time.monotonic()
         self._doubt.tick()
-        self._doubt.resolve(self._member_id)
+        if self._doubt.resolve(consumer.memberid) and not self._epochs:
+            self._tell(NOTHING)
+        if now_s > self._word_by_s:
+            self._word_by_s = math.inf
+            self._doubt.begin()
         if self._desk.serve(consumer):
             self._active_s = now_s
         if self._commits.busy and self._doubt.is_clear():
@@ -305,19 +318,18 @@ class GroupMember:
             self._buffers.wait(0.05)
             return True
         self._full_since_s = None
-        if heavy := self._buffers.pause():
-            consumer.pause([TopicPartition(self._topic, partition) for partition in heavy])
+        self._positions.pause(consumer, self._buffers.pause())
         return False
 
     # What the group decides; called from within a poll.
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._active_s = time.monotonic()
-        self._member_id = consumer.memberid()
+        self._word_by_s = math.inf
         if not partitions:
             if not self._epochs:
                 # The group has more members than partitions: there is nothing to read, and that is known.
-                self._tell(Assigned((), {}))
+                self._tell(NOTHING)
             return
         for part in partitions:
             self._epochs[part.partition] = next(self._numbers)
@@ -325,10 +337,8 @@ class GroupMember:
             self._buffers.add(part.partition)
         self._unannounced.add(part.partition for part in partitions)
         self._was_lost = False
-        # Where to read is the engine's to say; until then they stand still. Not at the end, which librdkafka would ask
-        # the broker for: a late answer (a new partition has no leader yet) undoes the seek, and records are lost.
-        consumer.incremental_assign([TopicPartition(self._topic, part.partition, 0) for part in partitions])
-        consumer.pause(partitions)
+        # The group's word is taken; where to read is the engine's to say.
+        consumer.incremental_assign([])
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._active_s = time.monotonic()
@@ -341,7 +351,7 @@ class GroupMember:
             self._wait_for_release(consumer, set(known))
         self._forget(numbers)
         if partitions:
-            consumer.incremental_unassign(partitions)
+            self._positions.leave(consumer, numbers)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = [part.partition for part in partitions]
@@ -353,13 +363,13 @@ class GroupMember:
         if known:
             self._tell(ShardsLost(tuple(map(self._shard, known))))
         if partitions:
-            consumer.incremental_unassign(partitions)
+            self._positions.leave(consumer, numbers)
 
     def _wait_for_release(self, consumer: Consumer, known: set[int]) -> None:
         deadline_s = time.monotonic() + self._settings.grace_ms / 1000 + 1
         while not self._stopping:
             self._doubt.tick()
-            self._doubt.resolve(self._member_id)
+            self._doubt.resolve(consumer.memberid)
             self._desk.serve(consumer)
             if self._doubt.is_clear():
                 self._commits.serve_in_foreground(consumer, time.monotonic())

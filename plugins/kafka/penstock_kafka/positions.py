@@ -1,7 +1,12 @@
 """Where the consumer stands in each partition: it goes where the engine wants to read, and on where records are gone.
 
+A partition that is ours is not read before the engine has said from where: one that stood still elsewhere meanwhile
+would take librdkafka up to a second to get going, or go where an answer that comes late wants it.
+
 All of it runs on the consumer's thread.
 """
+
+from collections.abc import Iterable
 
 from penstock.api import SourceBroken
 from penstock_kafka.buffers import Buffers
@@ -20,6 +25,7 @@ class Positions:
         self._topic = topic
         self._place = place
         self._buffers = buffers
+        self._begun: set[int] = set()
         self._missed: dict[int, float] = {}
 
     def follow(self, consumer: Consumer) -> bool:
@@ -33,6 +39,10 @@ class Positions:
     def go(self, consumer: Consumer, partition: int, offset: int) -> None:
         """Read a partition from an offset on, whether it was paused, read elsewhere or not read at all."""
         place = TopicPartition(self._topic, partition, offset)
+        if partition not in self._begun:
+            self._begun.add(partition)
+            consumer.incremental_assign([place])
+            return
         # Resumed first: a seek wakes the fetcher at once, a resume after it leaves it asleep for up to a second.
         consumer.resume([place])
         try:
@@ -43,6 +53,22 @@ class Positions:
             # Not started yet, or ended by an offset that is not there: begin it anew.
             consumer.incremental_unassign([place])
             consumer.incremental_assign([place])
+
+    def pause(self, consumer: Consumer, partitions: Iterable[int]) -> None:
+        """Let partitions that are read stand still, until `go`."""
+        if begun := self._places(partitions):
+            consumer.pause(begun)
+
+    def leave(self, consumer: Consumer, partitions: Iterable[int]) -> None:
+        """Read partitions no more, of which the group has been told that they are let go of by this call."""
+        begun = self._places(partitions)
+        self._begun.difference_update(part.partition for part in begun)
+        for part in begun:
+            self._missed.pop(part.partition, None)
+        consumer.incremental_unassign(begun)
+
+    def _places(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition) for partition in partitions if partition in self._begun]
 
     def missed(self, partition: int) -> None:
         """Hear that the broker has nothing at the offset that was to be read."""

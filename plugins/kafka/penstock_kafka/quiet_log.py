@@ -15,7 +15,7 @@ LINES_MAX = 100
 _LOG = logging.getLogger("penstock_kafka.librdkafka")
 
 # What differs from one try to the next: which client it was, how long it took, how many were not logged at all.
-_VARYING = re.compile(r"rdkafka#\S+|\d+ms|\d+ identical")
+_VARYING = re.compile(r"\[\S+#\S+\]|\d+ms|\d+ identical")
 
 
 class QuietLog:

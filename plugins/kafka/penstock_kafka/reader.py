@@ -27,6 +27,7 @@ from penstock_kafka.buffers import Buffers
 from penstock_kafka.client import Consumer, KafkaException, TopicPartition
 from penstock_kafka.commits import refusal
 from penstock_kafka.connection import Connection
+from penstock_kafka.ends import Ends
 from penstock_kafka.member import Assigned, Event, GroupMember, MemberSettings, Trouble
 from penstock_kafka.recovery import Recovery
 
@@ -61,6 +62,7 @@ class KafkaReader:
         self._epochs: dict[int, int] = {}
         self._partitions: dict[str, int] = {}
         self._recovery = Recovery(settings.source)
+        self._ends = Ends(settings.source)
         self._trouble: SourceError | None = None
         self._failure: BaseException | None = None
         self._waiting: asyncio.Future[None] | None = None
@@ -77,6 +79,7 @@ class KafkaReader:
 
     async def close(self) -> None:
         await self._recovery.close()
+        await self._ends.close()
         if self._member is not None:
             await self._member.stop()
 
@@ -122,6 +125,8 @@ class KafkaReader:
                 return found
             if self._trouble is not None:
                 await self._see_whether_it_is_over()
+                # What arrived meanwhile has woken nobody.
+                continue
             if not await self._wait(deadline_s):
                 return ()
 
@@ -144,17 +149,13 @@ class KafkaReader:
 
     async def backlog(self, shard: str, after: int) -> Backlog:
         partition = self._partition(shard)
-
-        def ask(consumer: Consumer) -> tuple[int, int]:
-            answer: tuple[int, int] = consumer.get_watermark_offsets(
-                TopicPartition(self._topic, partition), timeout=ASK_TIMEOUT_S
-            )
-            return answer
-
-        low, high = await self._ask(ask)
-        # Asked for afterwards, so that what was seen to hold no records meanwhile is not counted.
-        beyond = max(self._buffers.beyond(partition, after), low - 1)
-        return Backlog(max(0, high - 1 - beyond))
+        end = await self._ends.end(partition)
+        # Looked at afterwards, so that what was seen to hold no records meanwhile is not counted.
+        beyond = self._buffers.beyond(partition, after)
+        if beyond < end - 1:
+            # What was trimmed since waits for nobody.
+            beyond = max(beyond, await self._ends.first(partition) - 1)
+        return Backlog(max(0, end - 1 - beyond))
 
     def _look(self) -> None:
         Connection(self._settings.source).check(read=True, group=self._settings.member.group)

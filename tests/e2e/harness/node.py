@@ -31,6 +31,8 @@ class Node:
         self.project = project
         self._folder, self._name, self._run, self._options = folder, name, run, options
         self.data_dir = folder / f"data-{name}"
+        self._endpoint = ""
+        self._frozen: list[psutil.Process] = []
         self._stderr = folder / f"{self.name}.stderr"
         self._stdout = folder / f"{self.name}.stdout"
         command = [sys.executable, "-m", "penstock", "up", "--file", str(project.file)]
@@ -84,8 +86,8 @@ class Node:
 
     def status(self) -> dict[str, Any]:
         """Ask its endpoint."""
-        endpoint = self.wait_log("node started")["endpoint"]
-        with urllib.request.urlopen(f"{endpoint}/penstock/v1/status", timeout=10) as answer:
+        self._endpoint = self._endpoint or self.wait_log("node started")["endpoint"]
+        with urllib.request.urlopen(f"{self._endpoint}/penstock/v1/status", timeout=10) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
 
@@ -125,12 +127,21 @@ class Node:
         self._process.wait()
         until(lambda: not any(map(_is_alive, family)), what="nothing of a killed node lives on", timeout_seconds=5)
 
-    def freeze(self) -> None:
-        """Send SIGSTOP to the node's own process; its environments run on."""
+    def freeze(self, *, everything: bool = False) -> None:
+        """Send SIGSTOP to the node's own process, or to everything below it too; else its environments run on."""
         os.kill(self.pid, signal.SIGSTOP)
+        if everything:
+            # The node makes no more of them now.
+            self._frozen = self.descendants()
+            for process in self._frozen:
+                process.suspend()
 
     def thaw(self) -> None:
-        """Let a frozen node go on."""
+        """Let what is frozen go on; functions first, so that they say what they have to say while the node wakes."""
+        for process in self._frozen:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+        self._frozen = []
         os.kill(self.pid, signal.SIGCONT)
 
     def descendants(self) -> list[psutil.Process]:
@@ -156,7 +167,7 @@ class Node:
             return found
 
         try:
-            return until(alive, what=f"{self.name}: {what}", timeout_seconds=timeout_seconds, every_seconds=0.02)
+            return until(alive, what=f"{self.name}: {what}", timeout_seconds=timeout_seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}\nthe end of its log:\n{self._tail()}") from None
 

@@ -285,7 +285,7 @@ def test_a_question_whether_brokers_answer_again_keeps_nobody_waiting(fragile: A
                 fetching = asyncio.create_task(reading.fetch(wait_ms=60_000))
                 await eventually(lambda: reader._recovery._connection is not None, "it asks whether that is over")
                 # The member's thread has time for whatever else there is, and so have we.
-                assert await reader._member.call(lambda consumer: len(consumer.assignment())) == 1
+                assert await reader._member.call(lambda consumer: consumer.memberid())
                 assert not fetching.done()
             finally:
                 fragile.thaw()
@@ -293,6 +293,39 @@ def test_a_question_whether_brokers_answer_again_keeps_nobody_waiting(fragile: A
             await asyncio.to_thread(produce, on_kafka.address, name, [Produced(b"v", partition=0)])
             await fetching
             await reading.read(1)
+
+    asyncio.run(run())
+
+
+def test_what_arrives_while_a_fetch_asks_whether_brokers_answer_again_is_fetched_at_once(
+    on_kafka: Any, topic: Callable[..., str]
+) -> None:
+    name = topic()
+    produce(on_kafka.address, name, [Produced(b"v", partition=0)])
+
+    class Slow:
+        """A question that is answered when the test says so: the broker answers, as it does."""
+
+        def __init__(self) -> None:
+            self.may_answer = asyncio.Event()
+
+        async def ask(self) -> None:
+            await self.may_answer.wait()
+
+        async def close(self) -> None:
+            pass
+
+    async def run() -> None:
+        async with on_kafka.reading(name) as reading:
+            await reading.has_shards(1)
+            slow = reading.reader._recovery = Slow()
+            reading.reader._hear(Trouble(SourceUnavailable("no broker answers")))
+            fetching = asyncio.create_task(reading.fetch(wait_ms=60_000))
+            await eventually(lambda: reading.reader._buffers._shards[0].held_bytes, "the record has arrived")
+            slow.may_answer.set()
+            async with asyncio.timeout(10):
+                (found,) = await fetching
+            assert [record.value for record in found.records] == [b"v"]
 
     asyncio.run(run())
 

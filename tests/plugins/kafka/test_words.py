@@ -30,16 +30,11 @@ def test_an_error_without_words_is_told_by_its_name(words: str, reason: str) -> 
     assert str(source_error(error, "topic 'orders' on k1:9092")).endswith(f"({reason})")
 
 
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    caplog.set_level(logging.DEBUG, logger="penstock_kafka.librdkafka")
-    return caplog.records
-
-
 def test_a_line_that_is_said_again_and_again_is_logged_once_and_counted(
-    said: list[logging.LogRecord], monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, now_s = QuietLog(), 1000.0
+    caplog.set_level(logging.DEBUG, logger="penstock_kafka.librdkafka")
+    said, log, now_s = caplog.records, QuietLog(), 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
     for tries in range(200):
         now_s += 0.1
