@@ -67,6 +67,7 @@ def test_a_node_is_shown_at_a_glance(project):
     assert [row.split() for row in rows] == [
         ["tally.Ticks", "Enabled", "ticks", "shardId-000000000000", "0", "0", "0", "OK"],
         ["tally.Jobs", "Enabled", "jobs", "0", "No", "records", "processed"],
+        "tally.Ticks: 1 polled, 0 filtered out, 1 invoked, 1 processed, 0 given up".split(),
     ]
     assert (shown["project"], shown["state"], shown["pid"]) == ("shop", "running", node.process.pid)
     assert [function["name"] for function in shown["functions"]] == ["tally"]
