@@ -71,7 +71,7 @@ def test_until_idle_ends_with_1_and_names_the_shard_that_a_poisoned_record_block
     produce(kafka.address, name, records)
     project = KafkaProject(tmp_path / "shop", kafka.address, name, MaximumRetryAttempts=-1)
 
-    node = nodes.start(project, "--until-idle=1", "--timeout", "6")
+    node = nodes.start(project, "--until-idle=1", "--timeout", "4")
 
     assert node.wait(timeout_seconds=30) == 1
     assert f"mapping '{project.mapping}', shard {name}-1: " in node.messages()

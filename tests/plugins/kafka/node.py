@@ -3,7 +3,7 @@
     python node.py ADDRESS TOPIC GROUP NODE SETTINGS
 
 It reads, commits whenever it has read more (or always, where `restless` is set), and writes what happens as JSON lines;
-so it does, at each change, with which shards it surely holds.
+so it does with which shards it surely holds, at each change (`holds`) and whenever it has stood still (`woke`).
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import asyncio
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from small_engine import Kafka, Reading
 
 from penstock.api import Checkpoint, SourceError
+
+STOOD_STILL_S = 2
 
 
 def say(**facts: Any) -> None:
@@ -32,7 +35,10 @@ async def watch(reading: Reading) -> None:
         if holds != said:
             say(holds=holds)
             said = holds
+        before_s = time.monotonic()
         await asyncio.sleep(0.01)
+        if time.monotonic() - before_s > STOOD_STILL_S:
+            say(woke=[shard for shard in sorted(reading.assigned) if reading.reader.holds(shard)])
 
 
 async def run(address: str, topic: str, group: str, node: str, settings: dict[str, Any]) -> None:

@@ -33,9 +33,10 @@ class Node:
         self._task = asyncio.create_task(self._listen())
 
     async def says(self, fact: str, *, within_s: float = 30) -> list[dict[str, Any]]:
-        await eventually(
-            lambda: self.heard(fact), f"the node says {fact!r}; it said {self.said[-5:]}", within_s=within_s
-        )
+        try:
+            await eventually(lambda: self.heard(fact), f"the node says {fact!r}", within_s=within_s)
+        except AssertionError as never:
+            raise AssertionError(f"{never}; it said {self.said[-8:]}") from None
         return self.heard(fact)
 
     def heard(self, fact: str) -> list[dict[str, Any]]:
@@ -201,6 +202,7 @@ def test_a_node_woken_after_its_session_holds_nothing_before_it_hears_of_its_los
     async def run() -> None:
         async with node(on_kafka, name, "sleeper", **how) as sleeper:
             await sleeper.says("holds")
+            await sleeper.says("assigned")
             sleeper.process.send_signal(signal.SIGSTOP)
             async with on_kafka.reading(name, node="other", mapping=how) as reading:
                 await reading.has_shards(1)
@@ -209,6 +211,7 @@ def test_a_node_woken_after_its_session_holds_nothing_before_it_hears_of_its_los
                 sleeper.process.send_signal(signal.SIGCONT)
                 await sleeper.says("lost")
                 # Its first look at its clock tells it, whether it hears of the loss before or after that.
+                assert await sleeper.says("woke") == [{"woke": []}]
                 assert not [one for one in sleeper.said[said:] if one.get("holds")]
                 assert reading.reader.holds(shard)
 
@@ -234,6 +237,7 @@ def test_a_node_that_stood_still_and_lost_nothing_is_sure_again_when_the_group_h
             said = len(dozer.said)
             dozer.process.send_signal(signal.SIGCONT)
             await eventually(lambda: len(dozer.heard("holds")) == 3, "it is sure again")
+            assert dozer.heard("woke") == [{"woke": []}]
             assert dozer.heard("holds")[1:] == [{"holds": []}, {"holds": [shard]}]
             # It commits all the time, and did not meanwhile; what waited may be answered just before it looks again.
             since = [next(iter(one)) for one in dozer.said[said:]]
