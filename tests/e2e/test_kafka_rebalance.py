@@ -22,7 +22,7 @@ LOG = logging.getLogger("tests.e2e")
 SESSION_S = 6
 """The shortest session that a broker allows by default."""
 
-PER_TURN = 40
+PER_TURN = 24
 
 
 class Flow:
