@@ -236,7 +236,7 @@ class Environment:
         self._sequence += 1
         awaited: asyncio.Future[Event] = self._loop.create_future()
         self._awaited = awaited
-        timer = self._loop.call_later(timeout_ms / 1000, self._settle, TimedOut())
+        self._end_at(time.monotonic() + timeout_ms / 1000)
         self._channel.send(kind, self._sequence & 0xFFFFFFFF, header, body)
         try:
             return await awaited
@@ -244,7 +244,15 @@ class Environment:
             await self.end_certainly()
             raise
         finally:
-            timer.cancel()
+            self._timer.cancel()
+
+    def _end_at(self, deadline_s: float) -> None:
+        """Time out at the deadline, and never before: a loop may round a delay to the millisecond below."""
+        left_s = deadline_s - time.monotonic()
+        self._timer = self._loop.call_later(max(left_s, 0), self._end_at, deadline_s)
+        if left_s <= 0:
+            self._timer.cancel()
+            self._settle(TimedOut())
 
     def _on_answer(self, answer: Answer) -> None:
         if self._awaited is None or answer.sequence != self._sequence & 0xFFFFFFFF:
