@@ -23,8 +23,10 @@ PYTEST_ARGS ?=
 PYTEST_WORKERS ?= 2
 WHAT ?= kafka
 SEEDS ?= 1000
+KILLS ?= 20
+SEED ?=
 
-.PHONY: help demo test check brokers brokers-down bench simulate build clean python environment
+.PHONY: help demo test check brokers brokers-down bench simulate torture build clean python environment
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -51,11 +53,14 @@ brokers: python ## start Kafka, RabbitMQ and Redis on loopback; prints their add
 brokers-down: python ## stop the brokers that `make brokers` started
 	@$(BROKERS) down
 
-bench: environment ## each path beside its raw client loop and the bare pipeline (WHAT=kafka, embedded or filters)
-	@$(if $(filter kafka,$(WHAT)),$(BROKERS) run --only kafka) $(BIN)/python tests/benchmarks/bench.py $(WHAT)
+bench: environment ## each path beside its raw client loop and the bare pipeline (WHAT=kafka, lanes, embedded or filters)
+	@$(if $(filter kafka lanes,$(WHAT)),$(BROKERS) run --only kafka) $(BIN)/python tests/benchmarks/bench.py $(WHAT)
 
 simulate: environment ## the simulations over many seeds on all cores (SEEDS=1000)
 	@$(BIN)/python tests/simulation/run.py --seeds $(SEEDS)
+
+torture: environment ## kill a node again and again beside a real Kafka; a ledger must balance (KILLS=20; SEED=N repeats)
+	@$(BROKERS) run --only kafka $(BIN)/python tests/torture/run.py --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 build: python | $(UV) ## the wheels of every distribution, into dist/
 	@rm -rf dist

@@ -50,7 +50,8 @@ def make_rabbitmq(directory: Path, ports: Sequence[int]) -> rabbitmq.RabbitMq:
 
 
 def make_redis(directory: Path, ports: Sequence[int]) -> redis.Redis:
-    return redis.Redis(directory, ports[0])
+    # Servers that an earlier checkout started have one port.
+    return redis.Redis(directory, ports[0], ports[1] if len(ports) > 1 else 0)
 
 
 def install_missing(kinds: Sequence[Kind]) -> None:
@@ -77,7 +78,8 @@ def _rabbitmq_misses() -> Packages:
 
 
 def _redis_misses() -> Packages:
-    return [] if shutil.which("redis-server") else [("redis-server",)]
+    programs = (("redis-server", "redis-server"), ("openssl", "openssl"))
+    return [(package,) for program, package in programs if shutil.which(program) is None]
 
 
 # In the order of starting: RabbitMQ takes longest to answer.
@@ -90,5 +92,5 @@ KINDS = (
         _kafka_misses,
         make_kafka,
     ),
-    Kind("redis", "PENSTOCK_TEST_REDIS", (redis.PORT,), _redis_misses, make_redis),
+    Kind("redis", "PENSTOCK_TEST_REDIS", (redis.PORT, redis.TLS_PORT), _redis_misses, make_redis),
 )

@@ -1,7 +1,8 @@
 """Measures one path of Penstock beside its two limits, in one run and on the same records.
 
-`make bench WHAT=kafka` or `WHAT=embedded`; `README.md` beside this file says what is measured, and how. `WHAT=filters`
-measures what filters cost, without a broker.
+`make bench WHAT=kafka` or `WHAT=embedded`; `README.md` beside this file says what is measured, and how. `WHAT=kafka`
+also prints what each feature of a mapping costs, `WHAT=lanes` what lanes bring where a function is slow, and
+`WHAT=filters` what filters cost, without a broker.
 """
 
 import os
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+import features
 import filters
+import lanes
 from embedded_paths import EmbeddedBench
 from kafka_paths import KafkaBench
 from node import NodeRun, run_node
@@ -29,7 +32,22 @@ Bench = KafkaBench | EmbeddedBench
 def main(what: str) -> None:
     if what == "filters":
         filters.run(Path("bench.json"))
-        return
+    elif what == "lanes":
+        measure_lanes(Path("bench.json"))
+    else:
+        measure_path(what, Path("bench.json"))
+
+
+def measure_lanes(path: Path) -> None:
+    bench = KafkaBench(kafka_address(), records=int(os.environ.get("RECORDS", "4000")), partitions=1)
+    try:
+        bench.fill()
+        lanes.run(bench, Path(sys.executable), path, rounds=int(os.environ.get("ROUNDS", "3")), say=say)
+    finally:
+        bench.close()
+
+
+def measure_path(what: str, path: Path) -> None:
     records = int(os.environ.get("RECORDS", "500000"))
     rounds = int(os.environ.get("ROUNDS", "7"))
     partitions = int(os.environ.get("PARTITIONS", "1"))
@@ -45,6 +63,7 @@ def main(what: str) -> None:
                 for kind in reversed(kinds) if backwards else kinds:
                     measured[kind].append(run_round(bench, kind, Path(folder), backwards=backwards))
                     say(f"round {number + 1} of {rounds}, {kind.name}: {measured[kind][-1]}")
+            costs = measure_features(bench, kinds[-1], Path(folder))
         finally:
             bench.close()
     results = [Result(f"{what} {kind.name}", tuple(rounds_of)) for kind, rounds_of in measured.items()]
@@ -53,18 +72,34 @@ def main(what: str) -> None:
         title=f"{what}: {records:,} records of 100 bytes over {partitions} shards, batches of {BATCH_SIZE:,}, "
         f"median of {rounds} rounds",
     )
-    write(results, Path("bench.json"))
+    write(results, path)
+    if costs:
+        features.show(
+            costs, title=f"features: the same records, {kinds[-1].name}, median of {len(costs[0].runs)} rounds"
+        )
+        features.write(costs, f"{what} {kinds[-1].name}", path)
+
+
+def measure_features(bench: Bench, variant: Variant, folder: Path) -> list[features.Cost]:
+    rounds = int(os.environ.get("FEATURE_ROUNDS", "3"))
+    if not isinstance(bench, KafkaBench) or not rounds:
+        return []
+    return features.measure(bench, variant, folder, batch_size=BATCH_SIZE, rounds=rounds, say=say)
 
 
 def open_bench(what: str, folder: Path, *, records: int, partitions: int) -> Bench:
     if what == "embedded":
         return EmbeddedBench(folder / "sources.db", records=records, shards=partitions)
     if what != "kafka":
-        raise SystemExit(f"WHAT is '{what}'; there are benchmarks of kafka, embedded and filters")
+        raise SystemExit(f"WHAT is '{what}'; there are benchmarks of kafka, lanes, embedded and filters")
+    return KafkaBench(kafka_address(), records=records, partitions=partitions)
+
+
+def kafka_address() -> str:
     address = os.environ.get("PENSTOCK_TEST_KAFKA")
     if not address:
         raise SystemExit("PENSTOCK_TEST_KAFKA=host:port names no broker; `make brokers` starts one and prints it")
-    return KafkaBench(address, records=records, partitions=partitions)
+    return address
 
 
 def run_round(bench: Bench, variant: Variant, folder: Path, *, backwards: bool) -> Round:
@@ -116,5 +151,5 @@ def say(text: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        raise SystemExit("usage: bench.py kafka|embedded|filters")
+        raise SystemExit("usage: bench.py kafka|lanes|embedded|filters")
     main(sys.argv[1])

@@ -31,14 +31,20 @@ class KafkaBench:
     def __init__(self, bootstrap_servers: str, *, records: int, partitions: int) -> None:
         self.records = records
         self.topic = f"penstock-bench-{uuid4().hex[:8]}"
+        self.dead_topic = f"{self.topic}-dead"
+        """Where a mapping's failure documents may go."""
         self.partitions = partitions
         self.bootstrap_servers = bootstrap_servers
         self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
 
     def fill(self) -> None:
         """Create the topic and write every record: a key, a JSON value of 100 bytes, no headers."""
-        new = NewTopic(self.topic, num_partitions=self.partitions, replication_factor=1)
-        self._admin.create_topics([new])[self.topic].result()
+        topics = [
+            NewTopic(self.topic, num_partitions=self.partitions, replication_factor=1),
+            NewTopic(self.dead_topic, num_partitions=1, replication_factor=1),
+        ]
+        for made in self._admin.create_topics(topics).values():
+            made.result()
         producer = Producer({"bootstrap.servers": self.bootstrap_servers, "linger.ms": 20, "batch.num.messages": 10000})
         for number in range(self.records):
             if number % 10_000 == 0:
@@ -56,7 +62,8 @@ class KafkaBench:
             raise SystemExit(f"{left} records could not be written to {self.bootstrap_servers}")
 
     def close(self) -> None:
-        self._admin.delete_topics([self.topic])[self.topic].result()
+        for deleted in self._admin.delete_topics([self.topic, self.dead_topic]).values():
+            deleted.result()
 
     def source(self) -> dict[str, Any]:
         """The `Sources` entry that a node reads the same topic with."""

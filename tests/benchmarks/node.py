@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,31 @@ class NodeRun:
     records_per_invocation: float
 
 
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a node has besides the plain mapping: settings of it, sources more, what its function responds with.
+
+    `environments` is how many processes the function may have; the pipeline has one.
+    """
+
+    event: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, Any] = field(default_factory=dict)
+    response: str = ""
+    environments: int = 1
+
+
+PLAIN = Setup()
+
+
 def run_node(
-    source: dict[str, Any], variant: Variant, *, records: int, batch_size: int, folder: Path, timeout_s: float
+    source: dict[str, Any],
+    variant: Variant,
+    *,
+    records: int,
+    batch_size: int,
+    folder: Path,
+    timeout_s: float,
+    setup: Setup = PLAIN,
 ) -> NodeRun:
     """Start `penstock up --until-idle`, watch it until it ends, and take the rate from the function's ledger.
 
@@ -37,7 +60,7 @@ def run_node(
     """
     ledger = Ledger(folder / "ledger")
     configuration = folder / "penstock.yaml"
-    configuration.write_text(yaml.safe_dump(_configuration(source, variant, batch_size, ledger)))
+    configuration.write_text(yaml.safe_dump(_configuration(source, variant, batch_size, ledger, setup)))
     command = [*PENSTOCK, "up", "--file", str(configuration)]
     command += ["--until-idle=1", f"--timeout={timeout_s:.0f}", "--listen=none", f"--data-dir={folder / 'data'}"]
     with (folder / "node.log").open("wb") as log:
@@ -56,28 +79,30 @@ def run_node(
     return NodeRun(ledger.records_per_s(), cpu_s / records * 1e6, memory_bytes, ledger.records_per_invocation())
 
 
-def _configuration(source: dict[str, Any], variant: Variant, batch_size: int, ledger: Ledger) -> dict[str, Any]:
+def _configuration(
+    source: dict[str, Any], variant: Variant, batch_size: int, ledger: Ledger, setup: Setup
+) -> dict[str, Any]:
     event = {
         "Source": "bench",
         "StartingPosition": "TRIM_HORIZON",
         "BatchSize": batch_size,
         # Long enough for a batch to fill up, as the pipeline's do.
         "MaximumBatchingWindowInMilliseconds": 100,
+        **setup.event,
     }
     function = {
         "CodeUri": str(CODE),
         "Handler": variant.handler,
         "Python": str(variant.python),
         "Timeout": 60,
-        # One function process, as in the pipeline.
-        "ReservedConcurrentExecutions": 1,
-        "Environment": {"Variables": {"LEDGER": str(ledger.path)}},
+        "ReservedConcurrentExecutions": setup.environments,
+        "Environment": {"Variables": {"LEDGER": str(ledger.path), "RESPONSE": setup.response}},
         "Events": {"Bench": event},
     }
     # The folder's name is new in every run, and so is the consumer group that is made of the project's name.
     return {
         "Name": f"bench-{ledger.path.parent.name}",
-        "Sources": {"bench": source},
+        "Sources": {"bench": source, **setup.sources},
         "Functions": {"bench": function},
     }
 

@@ -7,16 +7,21 @@ Fixtures (from `brokers.fixtures`, known everywhere below `tests/`):
 - `stranger_ca_file`: the certificate of an authority that signed nothing of ours.
 - `topic`: makes a topic of a unique name, deleted after the test: `topic(partitions=4)`, `topic(prefix="acl-orders")`.
 - `private_kafka`: starts a broker that the test may stop, kill, freeze and configure: `private_kafka(config={…})`.
+- `redis`: a `RedisBroker`, shared by the whole session: `redis.url`.
+- `redis_tls`: a `SecuredRedis`: `url`, `ca_file`, `passwords["limited"]`, who may use keys that begin with `acl-`.
+- `private_redis`: starts a server that the test may stop, kill, freeze, configure: `private_redis(persistent=False)`.
 
 Helpers: `produce`, `committed_offsets`, `topic_names`, `until`.
 """
 
 from brokers.clients import Produced, committed_offsets, create_topic, produce, topic_names
 from brokers.private_kafka import PrivateKafka
+from brokers.private_redis import PrivateRedis
 from brokers.waiting import until
 
 __all__ = [
     "PrivateKafka",
+    "PrivateRedis",
     "Produced",
     "committed_offsets",
     "create_topic",

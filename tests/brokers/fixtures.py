@@ -19,6 +19,7 @@ from local_brokers.process import BrokerError
 
 from brokers.clients import create_topic, delete_topics
 from brokers.private_kafka import PrivateKafka
+from brokers.private_redis import PrivateRedis
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,22 @@ class SaslListener:
             "sasl.password": self.passwords[user],
             "ssl.ca.location": str(self.ca_file),
         }
+
+
+@dataclass(frozen=True)
+class RedisBroker:
+    """The session's Redis, which asks nobody who they are."""
+
+    url: str
+
+
+@dataclass(frozen=True)
+class SecuredRedis:
+    """A Redis with users over TLS. `limited` may do what the plugin needs to keys that begin with `acl-`."""
+
+    url: str
+    ca_file: Path
+    passwords: Mapping[str, str]
 
 
 class MakeTopic(Protocol):
@@ -120,6 +137,49 @@ def private_kafka() -> Iterator[Callable[..., PrivateKafka]]:
 
         def start(*, sasl: bool = False, config: Mapping[str, str] | None = None) -> PrivateKafka:
             return stack.enter_context(PrivateKafka(sasl=sasl, config=config))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisBroker]:
+    """The Redis that `PENSTOCK_TEST_REDIS` names, else that of `make brokers`, which is started if it is not up."""
+    given = os.environ.get("PENSTOCK_TEST_REDIS")
+    if given:
+        yield RedisBroker(given)
+        return
+    kinds = [kind for kind in KINDS if kind.name == "redis"]
+    try:
+        started = fleet.up(kinds)
+    except BrokerError as error:
+        pytest.fail(f"there is no Redis to test against: {error}")
+    try:
+        yield RedisBroker(dict(fleet.exports(kinds))["PENSTOCK_TEST_REDIS"])
+    finally:
+        fleet.down(started)
+
+
+@pytest.fixture(scope="session")
+def redis_tls(redis: RedisBroker) -> Iterator[SecuredRedis]:
+    """The session's Redis with users over TLS; where none was given, a private one."""
+    found = {**dict(fleet.exports()), **os.environ}
+    if "PENSTOCK_TEST_REDIS_TLS" in found and found["PENSTOCK_TEST_REDIS"] == redis.url:
+        passwords = {user: found[f"PENSTOCK_TEST_REDIS_{user.upper()}_PASSWORD"] for user in PrivateRedis.passwords}
+        yield SecuredRedis(found["PENSTOCK_TEST_REDIS_TLS"], Path(found["PENSTOCK_TEST_REDIS_CA"]), passwords)
+        return
+    with PrivateRedis(persistent=False, tls=True) as private:
+        yield SecuredRedis(private.url, private.ca_file, private.passwords)
+
+
+@pytest.fixture
+def private_redis() -> Iterator[Callable[..., PrivateRedis]]:
+    """Starts servers that the test may break; they are gone after it."""
+    with ExitStack() as stack:
+
+        def start(
+            *, persistent: bool = True, tls: bool = False, config: Mapping[str, str] | None = None
+        ) -> PrivateRedis:
+            return stack.enter_context(PrivateRedis(persistent=persistent, tls=tls, config=config))
 
         yield start
 

@@ -80,7 +80,8 @@ def test_warnings_are_said_and_are_no_mistake(project):
     assert result.exit_code == 0
     assert result.stderr == (
         f"{project.file}:10: warning: Functions.hello.Events.FromOrders.MaximumRetryAttempts: "
-        "a record that always fails blocks its shard for ever; MaximumRetryAttempts bounds it\n"
+        "a record that always fails may block its shard for ever; "
+        "set MaximumRetryAttempts, MaximumRecordAgeInSeconds or both\n"
     )
 
 

@@ -4,27 +4,59 @@ The data lies outside the repository: in the folder that `PENSTOCK_CONFORMANCE` 
 that is named and missing is an error; where none is named and none is there, these tests are skipped.
 """
 
+from __future__ import annotations
+
 import json
 import os
-import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-PLACEHOLDER = re.compile(r"<[a-z0-9-]+(?::[^<>]+)?>")
-# The recorder wrote these two without brackets.
-BARE_PLACEHOLDERS = {"sent-timestamp", "sender-id"}
+_E2E = str(Path(__file__).resolve().parents[1] / "e2e")
+if _E2E not in sys.path:
+    sys.path.append(_E2E)
+
+from conformance.recordings.case import Case, read_cases  # noqa: E402 - the harness that it uses is found only now
+from conformance.recordings.placeholders import Bindings  # noqa: E402 - the same
+from conformance.recordings.scope import is_run  # noqa: E402 - the same
+from conformance.recordings.traces import traces  # noqa: E402 - the same
 
 Recorded = Callable[[str], dict[str, Any]]
 Bind = Callable[[Any, Any], dict[str, str]]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test with `streamed_case` each case that is run; where there are no recordings, one that says so."""
+    if "streamed_case" not in metafunc.fixturenames:
+        return
+    recorded: list[Case | None] = [case for case in _cases() if is_run(case)]
+    cases = [*(recorded or [None]), *traces()]
+    ids = ["recordings" if case is None else case.id.replace(" ", "-") for case in cases]
+    metafunc.parametrize("streamed_case", cases, ids=ids, indirect=True)
+
+
+@pytest.fixture
+def streamed_case(request: pytest.FixtureRequest) -> Case:
+    """One case that is run: a recording, or a trace of the specification."""
+    case: Case | None = request.param
+    if case is None:
+        pytest.fail(f"there is no case of a stream in {request.getfixturevalue('conformance') / 'recorded'}")
+    return case
+
+
+@pytest.fixture(scope="session")
+def streamed_cases() -> list[Case]:
+    """All of them."""
+    return [*filter(is_run, _cases()), *traces()]
+
+
 @pytest.fixture(scope="session")
 def conformance() -> Path:
     named = os.environ.get("PENSTOCK_CONFORMANCE")
-    folder = Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "conformance"
+    folder = _folder()
     if folder.is_dir():
         return folder
     if named:
@@ -40,54 +72,32 @@ def recorded(conformance: Path) -> Recorded:
 
 @pytest.fixture(scope="session")
 def bind() -> Bind:
-    return bind_placeholders
+    """Compare a document with a recorded one, and give what its placeholders stand for."""
 
+    def bind(expected: Any, actual: Any) -> dict[str, str]:
+        bindings = Bindings()
+        bindings.hold(expected, actual)
+        return bindings.values
 
-def bind_placeholders(expected: Any, actual: Any) -> dict[str, str]:
-    """Compare a document with a recorded one, and return what its placeholders stand for.
-
-    A placeholder stands for any text or number that is not empty, a numbered one for the same everywhere.
-    """
-    bound: dict[str, str] = {}
-    _match(expected, actual, "$", bound)
-    return bound
-
-
-def _match(expected: Any, actual: Any, path: str, bound: dict[str, str]) -> None:
-    if isinstance(expected, dict):
-        assert isinstance(actual, dict), f"{path}: {actual!r} is not an object"
-        assert expected.keys() == actual.keys(), f"{path}: keys differ"
-        for key in expected:
-            _match(expected[key], actual[key], f"{path}.{key}", bound)
-    elif isinstance(expected, list):
-        assert isinstance(actual, list), f"{path}: {actual!r} is not a list"
-        assert len(expected) == len(actual), f"{path}: {len(actual)} elements, not {len(expected)}"
-        for index, (left, right) in enumerate(zip(expected, actual, strict=True)):
-            _match(left, right, f"{path}[{index}]", bound)
-    elif isinstance(expected, str) and (expected in BARE_PLACEHOLDERS or PLACEHOLDER.search(expected)):
-        _match_text(expected, str(actual), path, bound)
-    else:
-        assert expected == actual, f"{path}: {actual!r} is not {expected!r}"
-
-
-def _match_text(expected: str, actual: str, path: str, bound: dict[str, str]) -> None:
-    names = [expected] if expected in BARE_PLACEHOLDERS else PLACEHOLDER.findall(expected)
-    literals = ["", ""] if expected in BARE_PLACEHOLDERS else PLACEHOLDER.split(expected)
-    pattern = re.escape(literals[0]) + "".join(f"(.+?){re.escape(literal)}" for literal in literals[1:])
-    found = re.fullmatch(pattern, actual, re.DOTALL)
-    assert found, f"{path}: {actual!r} does not look like {expected!r}"
-    for name, value in zip(names, found.groups(), strict=True):
-        if ":" in name or name in {"<region>", "<partition>"}:
-            assert bound.setdefault(name, value) == value, f"{path}: {name} is {bound[name]!r} elsewhere, not {value!r}"
-
-
-def key_order(document: Any) -> Any:
-    """Reduce a document to the order of its keys."""
-    if isinstance(document, Mapping):
-        return [(key, key_order(value)) for key, value in document.items()]
-    return [key_order(element) for element in document] if isinstance(document, list) else None
+    return bind
 
 
 @pytest.fixture(scope="session")
 def keys() -> Callable[[Any], Any]:
-    return key_order
+    """Reduce a document to the order of its keys."""
+    return _key_order
+
+
+def _key_order(document: Any) -> Any:
+    if isinstance(document, Mapping):
+        return [(key, _key_order(value)) for key, value in document.items()]
+    return [_key_order(element) for element in document] if isinstance(document, list) else None
+
+
+def _folder() -> Path:
+    named = os.environ.get("PENSTOCK_CONFORMANCE")
+    return Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "conformance"
+
+
+def _cases() -> list[Case]:
+    return read_cases(_folder() / "recorded")

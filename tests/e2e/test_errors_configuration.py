@@ -50,8 +50,8 @@ IN_THE_FILE = {
     ),
     "what is not supported yet": (
         "BatchSize: 10",
-        "ParallelizationFactor: 4",
-        "FILE:12: Functions.tally.Events.Ticks.ParallelizationFactor: is not supported yet; leave it out or write 1",
+        "MixPartitions: true",
+        "FILE:12: Functions.tally.Events.Ticks.MixPartitions: is not supported yet; leave it out or write false",
     ),
     "a variable that is not set": (
         "Timeout: 70",

@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from brokers.clients import delete_topics
 
@@ -60,6 +61,18 @@ def test_the_kafka_example(kafka, tmp_path):
         delete_topics(kafka.address, [topic])
     promised, found = messages(stdout, "kafka")
     assert sorted(found) == sorted(promised)
+
+
+@pytest.mark.redis
+def test_the_redis_example(redis, tmp_path):
+    key = f"example-{uuid.uuid4().hex[:12]}"
+    try:
+        promised, found = messages(run_readme("redis", tmp_path, REDIS=redis.url, KEY=key), "redis")
+    finally:
+        with Redis.from_url(redis.url) as client:
+            client.delete(key, *client.scan_iter(match=f"penstock:{{{key}}}:*"))
+    assert sorted(found) == sorted(promised)
+    assert found[-1] == "mail 2 sent at receive 2"
 
 
 def test_the_queue_example(tmp_path):

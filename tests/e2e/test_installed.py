@@ -45,7 +45,7 @@ def wheels(tmp_path_factory):
     uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
     run(uv, "build", "--quiet", "--all-packages", "--wheel", "--out-dir", folder)
     found = {wheel.name.split("-")[0]: wheel for wheel in folder.glob("*.whl")}
-    assert set(found) == {"penstock", "penstock_kafka"}
+    assert set(found) == {"penstock", "penstock_kafka", "penstock_redis"}
     return found
 
 
@@ -71,12 +71,12 @@ def test_both_plugins_are_found_in_a_clean_environment(everything, tmp_path):
 def test_the_wheels_carry_licence_and_types(wheels, everything, tmp_path):
     script = (
         "from importlib.metadata import metadata; from importlib.resources import files\n"
-        "for name in ('penstock', 'penstock-kafka'):\n"
+        "for name in ('penstock', 'penstock-kafka', 'penstock-redis'):\n"
         "    print(metadata(name)['License-Expression'], (files(name.replace('-', '_')) / 'py.typed').is_file())\n"
     )
-    assert len(wheels) == 2
+    assert len(wheels) == 3
     printed = run("python", "-c", script, env=environment(everything), cwd=tmp_path).stdout
-    assert printed.split("\n")[:2] == ["Apache-2.0 True", "Apache-2.0 True"]
+    assert printed.split("\n")[:3] == ["Apache-2.0 True"] * 3
 
 
 def test_the_plugin_of_the_authors_guide_works_when_it_is_installed(everything, tmp_path):

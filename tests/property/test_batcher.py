@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from penstock.api import Fetched, Record
-from penstock.core.batcher import RECORDS_AHEAD_LEAST, Batcher
+from penstock.core.batcher import Batcher
 from simulation.layout import PlainLayout, event_bytes
 
 SIZES = st.lists(st.tuples(st.integers(1, 3), st.sampled_from((0, 10, 30))), min_size=1, max_size=6)
@@ -19,7 +19,6 @@ LIMITS = st.fixed_dictionaries(
         "batch_size": st.integers(1, 5),
         "batching_window_ms": st.sampled_from((0, 50, 300)),
         "event_bytes_max": st.sampled_from((59, 99, 139, 10_000)),  # one, two and three records of ten bytes, exactly
-        "buffer_bytes_max": st.sampled_from((40, 200, 5_000)),
     }
 )
 
@@ -43,6 +42,7 @@ class Model:
         self.waiting: list[Waiting] = []
         self.list_bytes: dict[int, int] = {}
         self.is_waived = False
+        self.in_vain = False
 
     def add(self, records: list[Record], position: int, now_ms: int) -> None:
         self.reached = position
@@ -70,13 +70,6 @@ class Model:
     def bytes_count(self) -> int:
         return sum(self.list_bytes[number] for number in {one.list_number for one in self.waiting})
 
-    def room(self) -> tuple[int, int] | None:
-        most = max(2 * self.limits["batch_size"], RECORDS_AHEAD_LEAST)
-        free, half = self.limits["buffer_bytes_max"] - self.bytes_count(), self.limits["buffer_bytes_max"] // 2
-        if self.resume_end is not None and self.reached < self.resume_end:
-            return most, max(free, half)
-        return (most - len(self.waiting), free) if len(self.waiting) <= most // 2 and free >= half else None
-
     def deadline_ms(self) -> int | None:
         has_window = self.limits["batching_window_ms"] and not self.is_waived and self.resume_end is None
         return self.waiting[0].arrived_ms + self.limits["batching_window_ms"] if self.waiting and has_window else None
@@ -87,7 +80,7 @@ class Model:
         if self.resume_end is not None:
             return self.reached >= self.resume_end
         deadline_ms = self.deadline_ms()
-        is_full = len(self.waiting) >= self.limits["batch_size"] or self.room() is None
+        is_full = len(self.waiting) >= self.limits["batch_size"] or self.in_vain
         return deadline_ms is None or now_ms >= deadline_ms or is_full or self.fitting() < len(self.waiting)
 
     def take(self) -> tuple[list[int], int, bool]:
@@ -96,7 +89,10 @@ class Model:
             self.is_waived = count < self.wanted()
         taken = self.waiting[: max(count, 1)]
         self.waiting = self.waiting[len(taken) :]
-        self.resume_end = None
+        if self.resume_end is not None and taken[-1].record.position >= self.resume_end:
+            self.resume_end = None
+        if self.resume_end is not None and self.waiting and self.waiting[0].record.position > self.resume_end:
+            self.resume_end = None
         return [one.record.position for one in taken], taken[-1].settles, count == 0
 
 
@@ -107,7 +103,7 @@ class Batching(RuleBasedStateMachine):
         self.batcher = Batcher(PlainLayout(), after=after, **limits)
         self.model = Model(after, None if resumed is None else after + resumed, limits)
         if resumed is not None:
-            self.batcher.resume(after + resumed)
+            self.batcher.resume([after + resumed])
 
     @rule(sizes=SIZES, trail=st.integers(0, 4), peeks=st.booleans())
     def fetch(self, sizes: list[tuple[int, int]], trail: int, peeks: bool) -> None:  # noqa: FBT001 - drawn
@@ -131,6 +127,10 @@ class Batching(RuleBasedStateMachine):
     @rule(duration_ms=st.integers(1, 400))
     def pass_time(self, duration_ms: int) -> None:
         self.now_ms += duration_ms
+
+    @rule(in_vain=st.booleans())
+    def wait_in_vain(self, in_vain: bool) -> None:  # noqa: FBT001 - drawn
+        self.batcher.waits_in_vain = self.model.in_vain = in_vain
 
     @rule(limits=LIMITS)
     def change(self, limits: dict[str, int]) -> None:
@@ -165,7 +165,6 @@ class Batching(RuleBasedStateMachine):
         assert len(batcher) == len(model.waiting)
         assert batcher.reached == model.reached
         assert batcher.bytes_count == model.bytes_count()
-        assert batcher.room() == model.room()
         assert batcher.is_resuming == (model.resume_end is not None)
         assert batcher.deadline_ms() == model.deadline_ms()
         assert batcher.is_ready(self.now_ms) == model.is_ready(self.now_ms)

@@ -8,7 +8,7 @@ from itertools import count
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from penstock.core.commands import Ack, Extend, Nack
+from penstock.core.commands import Ack, Count, Nack
 from penstock.core.settlement import ANSWER_MS, Settlement, Settling
 
 BACK_OFF_MS = 700
@@ -32,7 +32,7 @@ class Settling_(RuleBasedStateMachine):  # noqa: N801 - `Settling` is the type o
         self.over: list[int] = []
 
     @rule(
-        kind=st.sampled_from((Ack, Nack, Extend)),
+        kind=st.sampled_from((Ack, Nack, Count)),
         messages=st.integers(1, 3),
         lease_ms=st.sampled_from((0, 1_000, 45_000)),
     )
@@ -42,7 +42,7 @@ class Settling_(RuleBasedStateMachine):  # noqa: N801 - `Settling` is the type o
         command = {
             Ack: lambda: Ack(number, receipts),
             Nack: lambda: Nack(number, receipts, 5, counted=True),
-            Extend: lambda: Extend(number, receipts, 30_000),
+            Count: lambda: Count(number, receipts, 2),
         }[kind]()
         give_up_ms = self.now_ms + lease_ms
         self.settlement.owe(command, give_up_ms=give_up_ms, now_ms=self.now_ms)
@@ -62,8 +62,6 @@ class Settling_(RuleBasedStateMachine):  # noqa: N801 - `Settling` is the type o
         for debt in late:
             del self.debts[debt.command.id]
             self.over.append(debt.command.id)
-            if isinstance(debt.command, Extend):
-                continue
             if self.now_ms >= debt.give_up_ms:
                 expected_lapsed.append(debt.command)
                 continue
@@ -92,7 +90,7 @@ class Settling_(RuleBasedStateMachine):  # noqa: N801 - `Settling` is the type o
         sent = [number for number, debt in self.debts.items() if debt.answer_by_ms is not None]
         number = data.draw(st.sampled_from(sent))
         debt = self.debts[number]
-        is_over = isinstance(debt.command, Extend) or self.now_ms + BACK_OFF_MS >= debt.give_up_ms
+        is_over = self.now_ms + BACK_OFF_MS >= debt.give_up_ms
         wait_ms = None if is_over else BACK_OFF_MS
         assert self.settlement.on_failed(number, self.now_ms) == (debt.command, wait_ms)
         if is_over:
@@ -110,7 +108,7 @@ class Settling_(RuleBasedStateMachine):  # noqa: N801 - `Settling` is the type o
 
     @invariant()
     def owes_what_is_not_answered(self) -> None:
-        settling = [debt.command for debt in self.debts.values() if not isinstance(debt.command, Extend)]
+        settling = [debt.command for debt in self.debts.values() if not isinstance(debt.command, Count)]
         assert len(self.settlement) == sum(len(command.receipts) for command in settling)
 
     @invariant()

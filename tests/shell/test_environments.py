@@ -1,12 +1,17 @@
 import asyncio
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from penstock.api import Invocation, InvocationResult, NotRun, Record
+import pytest
+
+from penstock.api import Invocation, InvocationResult, NotRun, Record, Returned
 from penstock.core import commands as do
 from penstock.core import facts
 from penstock.core.batch import RecordBatch
-from penstock.shell.environments import Environments, MachineEnvironments
+from penstock.core.events import Origin, stream_layout
+from penstock.core.events.window import WindowFrame
+from penstock.shell.environments import Environments, MachineEnvironments, room_told
 from shell.twins import ExecutorTwin, never, run, succeed, until
 
 
@@ -164,6 +169,92 @@ def test_who_watches_hears_when_an_environment_is_free_and_when_not():
         environments.unwatch(99, "f")
         client.request(3)
 
-        assert [fact.free for fact in heard] == [True, False, True]
+        assert [fact.free for fact in heard] == [2, 1, 0, 1]
+
+    run(scenario())
+
+
+def test_who_watches_hears_of_what_is_left_before_it_is_granted_any():
+    async def scenario() -> None:
+        heard: list[Any] = []
+        environments = node(ExecutorTwin(succeed), node_max=1)
+        client = join(environments, "f.a", heard)
+        environments.watch(99, "f", heard.append)
+
+        client.request(1)
+
+        assert heard == [facts.HeadroomChanged(1), facts.HeadroomChanged(0), facts.EnvironmentGranted(1)]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("free", "told"), [(0, 0), (1, 1), (2, 2), (3, 2), (9, 8), (16, 16), (99, 16)])
+def test_few_changes_of_what_is_free_are_worth_telling(free: int, told: int):
+    assert room_told(free) == told
+
+
+def test_a_windows_keys_stand_behind_the_records_of_its_event():
+    async def scenario() -> None:
+        heard: list[Any] = []
+        executor = ExecutorTwin(succeed)
+        layout = stream_layout("kinesis", Origin(source_arn="arn:stream", region="us-east-1", shard="0"))
+        client = join(node(executor), "f.a", heard, layout)
+        client.request(1)
+        frame = WindowFrame(start_ms=0, end_ms=60_000, state=b'{"sum":7}', is_final=True)
+
+        client.invoke(do.Invoke(2, 1, "id", batch(b"a"), 1, frame))
+        await until(lambda: len(heard) == 2)
+
+        event = json.loads(executor.started[0].event)
+        assert list(event) == [
+            "Records",
+            "window",
+            "state",
+            "shardId",
+            "eventSourceARN",
+            "isFinalInvokeForWindow",
+            "isWindowTerminatedEarly",
+        ]
+        assert event["window"] == {"start": "1970-01-01T00:00:00Z", "end": "1970-01-01T00:01:00Z"}
+        assert event["state"] == {"sum": 7}
+        assert len(event["Records"]) == 1
+
+    run(scenario())
+
+
+def test_a_run_that_belongs_to_no_machine_waits_for_its_turn_and_gives_its_environment_back():
+    async def scenario() -> None:
+        environments = node(ExecutorTwin(succeed))
+        environments.join("f.a > f", "f")
+        heard: list[Any] = []
+        client = join(environments, "f.a", heard)
+        client.request(1)
+        once = asyncio.create_task(environments.run_once("f.a > f", "f", Invocation("id", b"{}")))
+        await asyncio.sleep(0.02)
+        assert not once.done()
+
+        client.give_back(1)
+
+        assert await once == Returned(b"null", 1)
+        assert environments.concurrency.held == 0
+
+    run(scenario())
+
+
+def test_a_run_that_is_cancelled_while_it_waits_holds_nothing():
+    async def scenario() -> None:
+        environments = node(ExecutorTwin(succeed))
+        environments.join("f.a > f", "f")
+        heard: list[Any] = []
+        client = join(environments, "f.a", heard)
+        client.request(1)
+        once = asyncio.create_task(environments.run_once("f.a > f", "f", Invocation("id", b"{}")))
+        await asyncio.sleep(0.02)
+
+        once.cancel()
+        await asyncio.wait({once})
+        client.give_back(1)
+
+        assert environments.concurrency.held == 0
 
     run(scenario())

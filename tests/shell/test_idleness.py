@@ -130,3 +130,44 @@ def test_records_given_up_are_a_1_where_that_was_asked_for():
         decider.observe([dropped], 0)
 
         assert decider.observe([dropped], 3_000) == expected
+
+
+def test_records_that_a_destination_has_were_given_up_all_the_same():
+    decider = idleness(fail_on_dropped=True)
+    dropped = replace(DONE, dropped=3, delivered=3)
+    decider.observe([dropped], 0)
+
+    assert decider.observe([dropped], 3_000) == Verdict(
+        1, ("mapping 'tally.From': 3 records were given up (those that a destination took count, too)",)
+    )
+
+
+def test_a_destination_that_refuses_ends_it_with_2_at_once():
+    refused = replace(DONE, parts=(replace(IDLE, is_idle=False, refusal="topic 'failed' is not there"),))
+
+    assert idleness().observe([refused], 0) == Verdict(
+        2, ("mapping 'tally.From', shard s-0: its destination refuses a document: topic 'failed' is not there",)
+    )
+
+
+def test_what_waits_for_a_destination_is_waited_for_and_named_in_the_end():
+    decider = idleness(timeout_ms=60_000)
+    waiting = replace(DONE, parts=(replace(IDLE, is_idle=False, waits_for="waiting for its destination: it is away"),))
+
+    assert [decider.observe([waiting], now_ms) for now_ms in (0, 30_000)] == [None, None]
+    assert decider.observe([waiting], 60_000) == Verdict(
+        1,
+        (
+            "not idle after 60 s; this is left:",
+            "mapping 'tally.From', shard s-0: waiting for its destination: it is away",
+        ),
+    )
+
+
+def test_a_time_that_is_over_a_moment_too_early_says_so():
+    decider = idleness(timeout_ms=5_000)
+    decider.observe([DONE], 4_000)
+
+    assert decider.observe([DONE], 5_000) == Verdict(
+        1, ("nothing is left after 5 s, but that is so for too short a time yet",)
+    )

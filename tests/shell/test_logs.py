@@ -5,13 +5,7 @@ import logging
 import pytest
 
 from penstock.configuration import mask_function
-from penstock.core import reports
-from penstock.shell.health import Health
 from penstock.shell.logs import adopt_standard_logging, make_log
-from penstock.shell.reporting import Reporting
-
-SUCCEEDED = reports.BatchSucceeded("id", "0", "9", 10, 1, 12)
-FAILED = reports.BatchFailed("id", "0", "9", 10, 1, 12, "KeyError", "'id'", 500)
 
 
 @pytest.fixture
@@ -49,19 +43,6 @@ def test_text_is_one_line_for_each_fact_with_its_fields_in_order():
 
     [line] = stream.getvalue().splitlines()
     assert line.endswith("mapping=tally.From shard=s-0 attempt=2")
-
-
-def test_a_report_is_logged_once_at_its_level():
-    for level, expected in (("info", ["batch failed"]), ("debug", ["batch succeeded", "batch failed"])):
-        stream = io.StringIO()
-        log = make_log(log_format="json", level=level, stream=stream)
-        reporting = Reporting(log, Health(now_ms=lambda: 0), level=level)
-
-        reporting.report(SUCCEEDED, "s-0")
-        reporting.report(FAILED, "s-0")
-
-        assert [line["event"] for line in lines(stream)] == expected
-        assert lines(stream)[-1]["retry_in_ms"] == 500
 
 
 @pytest.mark.usefixtures("standard_logging")

@@ -39,6 +39,7 @@ from penstock.shell.environments import Environments
 from penstock.shell.logs import make_log
 from penstock.shell.machine_driver import clock_ms
 from penstock.shell.services import Services
+from penstock.shell.window_states import WindowStates
 
 T = TypeVar("T")
 QUICK = RetryBackoff(initial_ms=20, maximum_ms=40)
@@ -209,6 +210,9 @@ class QueueTwin:
                 return taken
             await self.broker.changed.wait()
 
+    async def count(self, receipts: Sequence[str], *, receive_count: int) -> None:
+        """Runs are not looked at here."""
+
     async def ack(self, receipts: Sequence[str]) -> None:
         self._take(receipts)
         self.broker.acked += receipts
@@ -378,7 +382,14 @@ class Bench:
         await asyncio.wait({self.task})
 
 
-def start(config: MappingConfig, handler: Handler = succeed, *, node_max: int = 4) -> Bench:
+def start(
+    config: MappingConfig,
+    handler: Handler = succeed,
+    *,
+    node_max: int = 4,
+    registry: Registry | None = None,
+    states: WindowStates | None = None,
+) -> Bench:
     """Run one mapping as a node would."""
     executor = ExecutorTwin(handler)
     environments = Environments(node_max=node_max)
@@ -390,10 +401,11 @@ def start(config: MappingConfig, handler: Handler = succeed, *, node_max: int = 
         budget=Budget(bytes_max=32 * 1024 * 1024),
         log=make_log(log_format="text", level="debug", stream=log),
         log_level="debug",
+        states=states,
         jitter=lambda: 0.0,
     )
     composition = Composition(
-        project(config), Registry(), node_id="n", services=services, now_ms=lambda: clock_ms(loop)
+        project(config), registry or Registry(), node_id="n", services=services, now_ms=lambda: clock_ms(loop)
     )
     mapping: Mapping = composition.mapping(config)
     return Bench(mapping, executor, environments, log, loop.create_task(mapping.run()))

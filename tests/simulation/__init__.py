@@ -5,12 +5,15 @@ same trace, byte for byte. Around the real machines of the core stands a world o
 
 - `clock`: a heap of what happens when; time passes only when it is empty before;
 - `stream_source`, `queue_source`: durable logs, checkpoints and leases, which survive every crash;
-- `function`: the executor, with poison records, timeouts, throttles and answers that get lost;
+- `destination`: where invocation records go, and the stores that keep the state of windows;
+- `function`: the executor, with poison records, timeouts, throttles and lost answers; `responses`: what it says;
 - `stream_node`, `queue_node`: what the shell does: carries out commands and brings facts;
-- `stream_checks`, `queue_checks`: the promises, looked at after every step.
+- `stream_checks`, `queue_checks`: the promises, looked at after every step. Those of a stream stand in a file each
+  (`invoke_checks`, `outcome_checks`, `fate_checks`, `window_checks`, `checkpoint_checks`, `bound_checks`) around a
+  model of the shard (`shard_model`), which says what may come next and goes to the next owner with each checkpoint.
 
 `stream_world` and `queue_world` put them together: faults for a while, then none, and then the backlog must drain.
-`mutants` plants bugs in the core, each of which has to be caught.
+`mutants` plants bugs in the core (`stream_mutants`, `queue_mutants`), each of which has to be caught within 100 seeds.
 
 Run many seeds with `python tests/simulation/run.py --seeds 1000`; replay one with `--seed 17`.
 """

@@ -19,6 +19,7 @@ class Run:
 
     end: Callable[[InvocationResult | None], None]
     """Called once; with None where the answer gets lost."""
+    respond: Callable[[], bytes]
     is_over: bool = False
 
     def finish(self, result: InvocationResult | None) -> None:
@@ -40,13 +41,16 @@ class Function:
         self._timeout_ms = timeout_ms
         self.faults: Faults
 
-    def invoke(self, *, is_poisoned: bool, end: Callable[[InvocationResult | None], None]) -> Run:
+    def invoke(
+        self, *, is_poisoned: bool, respond: Callable[[], bytes], end: Callable[[InvocationResult | None], None]
+    ) -> Run:
+        """Run a batch: it fails where it `is_poisoned`, and else returns what `respond` says."""
         chance, faults = self._chance, self.faults
-        run = Run(end)
+        run = Run(end, respond)
         if chance.happens(faults.function_stuck):
             return run
         duration_ms = chance.between(1, 400) if chance.happens(0.95) else chance.between(400, self._timeout_ms - 1)
-        result: InvocationResult | None = Returned(b"null", duration_ms)
+        result: InvocationResult | None
         if chance.happens(faults.throttled):
             duration_ms = chance.between(0, 20)
             result = NotRun("too many requests", chance.one_of((None, 1_000)))
@@ -55,6 +59,8 @@ class Function:
         elif chance.happens(faults.function_timed_out):
             duration_ms = self._timeout_ms
             result = FunctionFailed("Sandbox.Timedout", "Task timed out", b"{}", duration_ms)
+        else:
+            result = Returned(respond(), duration_ms)
         if chance.happens(faults.function_reply_lost):
             result = None
         self._clock.after(duration_ms, run.finish, result)
@@ -64,4 +70,8 @@ class Function:
         """End it, in a moment; whoever was stuck answers now, unless the answer gets lost."""
         lost = self._chance.happens(self.faults.function_reply_lost)
         delay_ms = self._chance.between(1, KILL_MS)
-        self._clock.after(delay_ms, run.finish, None if lost else NotRun("ended by the node"))
+        result: InvocationResult | None = None if lost else NotRun("ended by the node")
+        if self._chance.happens(0.2):
+            # It was done at that very moment.
+            result = Returned(run.respond(), delay_ms)
+        self._clock.after(delay_ms, run.finish, result)

@@ -16,21 +16,12 @@ from types import FunctionType, ModuleType
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from simulation.mutant import Mutant
+from simulation.queue_mutants import QUEUE_MUTANTS
 from simulation.run import run_seed, say
+from simulation.stream_mutants import STREAM_MUTANTS
 
-SEEDS_MAX = 200
-"""All are caught within 100 today; a change of the core deals the seeds anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One piece of a core module's source, and what takes its place."""
-
-    bug: str
-    world: str
-    module: str
-    right: str
-    wrong: str
+SEEDS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,164 +33,7 @@ class Caught:
     failure: str
 
 
-STREAM = "stream_machine"
-SHARD = "shard"
-QUEUE = "queue_machine"
-
-MUTANTS = (
-    Mutant(
-        "tries again before the attempt is on record", "stream", SHARD,
-        "return unsettled.attempts_ended == 0 or self.progress.is_clean", "return True",
-    ),
-    Mutant(
-        "retries once too often", "stream", "retry",
-        "0 <= self._retry_attempts_max < attempts_ended", "0 <= self._retry_attempts_max < attempts_ended - 1",
-    ),
-    Mutant(
-        "gives up one retry too early", "stream", "retry",
-        "0 <= self._retry_attempts_max < attempts_ended", "0 <= self._retry_attempts_max <= attempts_ended",
-    ),
-    Mutant(
-        "counts a throttle as an attempt", "stream", STREAM,
-        "unsettled.not_run += 1", "unsettled.not_run += 1; unsettled.attempts_ended += 1",
-    ),
-    Mutant(
-        "believes a cancelled invocation's result", "stream", STREAM,
-        "if self._is_lost or running.cancelled:", "if self._is_lost:",
-    ),
-    Mutant(
-        "commits a shard that is lost", "stream", STREAM,
-        "self._may_still_commit = not self._is_lost and now_ms", "self._may_still_commit = now_ms",
-    ),
-    Mutant(
-        "settles one position too far", "stream", SHARD,
-        "self.progress.settle(unsettled.batch.position, ", "self.progress.settle(unsettled.batch.position + 1, ",
-    ),
-    Mutant(
-        "never sends an unanswered commit again", "stream", "progress",
-        "if self._in_flight is not None and now_ms < self._in_flight.answer_by_ms:", "if self._in_flight is not None:",
-    ),
-    Mutant(
-        "takes a failed commit for a stored one", "stream", "progress",
-        "self.last_error = reason", "self.committed = self.settled",
-    ),
-    Mutant(
-        "forgets the attempts of a crashed node", "stream", SHARD,
-        "self._attempts_resumed = resumed.attempts_ended", "self._attempts_resumed = 0",
-    ),
-    Mutant(
-        "resumes with another batch", "stream", SHARD,
-        "batcher.resume(resumed.batch_end)", "pass",
-    ),
-    Mutant(
-        "lays a trimmed batch's attempts on the next one", "stream", SHARD,
-        "self._attempts_resumed if self.batcher.is_resuming else 0", "self._attempts_resumed",
-    ),
-    Mutant(
-        "never commits positions without records", "stream", SHARD,
-        "self.progress.settle(batcher.reached)", "pass",
-    ),
-    Mutant(
-        "commits positions past what is buffered", "stream", SHARD,
-        "if self.unsettled is not None or len(batcher) or self._quiet_since_ms is None:",
-        "if self._quiet_since_ms is None:",
-    ),
-    Mutant(
-        "spins on a quiet shard", "stream", SHARD,
-        "self._quiet_since_ms = None", "pass",
-    ),
-    Mutant(
-        "keeps an environment that it does not use", "stream", STREAM,
-        "self._out.append(do.ReturnEnvironment(fact.id))\n            return", "return",
-    ),
-    Mutant(
-        "runs two batches of a shard at once", "stream", SHARD,
-        "if unsettled.running is not None or (unsettled.due_ms", "if (unsettled.due_ms",
-    ),
-    Mutant(
-        "lets go while its batch runs", "stream", STREAM,
-        "if shard.is_busy or (self._may_still_commit", "if (self._may_still_commit",
-    ),
-    Mutant(
-        "lets a batch run on past the grace", "stream", STREAM,
-        "if not running.cancelled and now_ms >= stop_by_ms:",
-        "if not running.cancelled and now_ms >= stop_by_ms + 5000:",
-    ),
-    Mutant(
-        "is blocked by a record that is too large", "stream", SHARD,
-        "return len(self.batcher) > 0 and self.batcher.peek().too_large", "return False",
-    ),
-    Mutant(
-        "retries without waiting", "stream", STREAM,
-        "unsettled.due_ms = now_ms + wait_ms\n                shard.keep",
-        "unsettled.due_ms = now_ms\n                shard.keep",
-    ),
-    Mutant(
-        "ignores the size of the event", "stream", "batcher",
-        "if room < 0:\n                return index", "if False:\n                return index",
-    ),
-    Mutant(
-        "is silent about a trimmed range", "stream", STREAM,
-        "self._announce(reports.PositionLost(fetched.gap.first, fetched.gap.last))", "pass",
-    ),
-    Mutant(
-        "believes an outdated fetch", "stream", "reading",
-        "if self._asked is None or self._asked.id != fact_id:\n            return False\n        self._asked = None",
-        "if self._asked is None:\n            return False\n        self._asked = None",
-    ),
-    Mutant(
-        "never asks again when an answer is lost", "stream", "reading",
-        "if self._asked is not None and now_ms >= self._asked.answer_by_ms:", "if False:",
-    ),
-    Mutant(
-        "grants more environments than the function may have", "stream", "concurrency",
-        "0) < self._function_cap(function)", "0) <= self._function_cap(function)",
-    ),
-    Mutant(
-        "acks what failed", "queue", QUEUE,
-        "self._nack(running.batch.receipts, timeout_ms, counted=True, now_ms=now_ms)",
-        "self._owe(do.Ack(self._new_id(), running.batch.receipts), now_ms)",
-    ),
-    Mutant(
-        "brings a failed message back at once", "queue", QUEUE,
-        "self._nack(running.batch.receipts, timeout_ms, counted=True, now_ms=now_ms)",
-        "self._nack(running.batch.receipts, 0, counted=True, now_ms=now_ms)",
-    ),
-    Mutant(
-        "counts what a throttle kept from running", "queue", QUEUE,
-        "self._nack(running.batch.receipts, wait_ms, counted=False, now_ms=now_ms)",
-        "self._nack(running.batch.receipts, wait_ms, counted=True, now_ms=now_ms)",
-    ),
-    Mutant(
-        "lets the leases of a running batch lapse", "queue", QUEUE,
-        "self._leases.move(AHEAD, invocation_id, batch.receipts, self._ahead.receipts)",
-        "self._leases.let_go(AHEAD)",
-    ),
-    Mutant(
-        "extends what it has settled", "queue", QUEUE,
-        "        self._leases.let_go(fact.id)\n", "",
-    ),
-    Mutant(
-        "receives without room", "queue", QUEUE,
-        "if not self._may_run_one_more() or not self._has_headroom:", "if False:",
-    ),
-    Mutant(
-        "runs more of a mapping than it may", "queue", QUEUE,
-        "or not self._may_run_one_more():\n            self._out", "or False:\n            self._out",
-    ),
-    Mutant(
-        "keeps what it was given while it stops", "queue", QUEUE,
-        'self._return(messages, "the mapping stops", now_ms)', "pass",
-    ),
-    Mutant(
-        "waits for ever for a receive", "queue", QUEUE,
-        "if self._receiving is not None and now_ms >= self._receiving.answer_by_ms:", "if False:",
-    ),
-    Mutant(
-        "runs messages that are too large", "queue", "gathering",
-        "return too_large", "self._messages.extend(too_large); self._sizes = []; return []",
-    ),
-)  # fmt: skip
+MUTANTS = (*STREAM_MUTANTS, *QUEUE_MUTANTS)
 
 
 @contextmanager

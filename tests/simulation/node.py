@@ -13,7 +13,7 @@ from simulation.chance import Chance
 from simulation.clock import Clock
 from simulation.function import Function, Run
 from simulation.scenario import Faults
-from simulation.trace import Trace, Violation
+from simulation.trace import Trace, Violation, show_result
 
 FUNCTION = "billing"
 PUNCTUAL_MS = 50
@@ -143,20 +143,25 @@ class Driven:
             self._world.clock.after(delay_ms + self._world.chance.between(0, 500), self.step, fact)
 
     def run(
-        self, command: do.Invoke, *, is_poisoned: bool, on_ended: Callable[[do.Invoke, InvocationResult | None], None]
+        self,
+        command: do.Invoke,
+        *,
+        is_poisoned: bool,
+        on_ended: Callable[[do.Invoke, InvocationResult | None], None],
+        respond: Callable[[], bytes] = lambda: b"null",
     ) -> None:
         """Run the function; `on_ended` hears of its end before the machine does."""
         key = (self.number, command.id)
 
         def end(result: InvocationResult | None) -> None:
             del self.node.runs[key]
-            self._world.trace.add(self.where, f"ENDED {command.id} {result}")
+            self._world.trace.add(self.where, f"ENDED {command.id} {show_result(result)}")
             on_ended(command, result)
             self.node.give_back(self.number, command.grant)
             if result is not None:
                 self.post(facts.Responded(command.id, result), self._world.chance.soon_ms())
 
-        self.node.runs[key] = self.node.function.invoke(is_poisoned=is_poisoned, end=end)
+        self.node.runs[key] = self.node.function.invoke(is_poisoned=is_poisoned, respond=respond, end=end)
 
     def cancel_run(self, invocation_id: int) -> bool:
         run = self.node.runs.get((self.number, invocation_id))

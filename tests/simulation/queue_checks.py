@@ -36,10 +36,11 @@ class QueueChecks:
         self._receiving: int | None = None
         self._owed: set[str] = set()
         self._due_back: set[str] = set()
-        self._has_headroom = True
+        self._free = 1
+        self._waiting_max = 0
+        """As many as it ever asked for, what waited then among them."""
         self._stop_by_ms: int | None = None
         self._is_released = False
-        self._batch_size_max = settings.batch_size
 
     def holds(self, receipt: str) -> bool:
         """Tell whether the machine has a message of this receipt, waiting or running."""
@@ -54,7 +55,7 @@ class QueueChecks:
             case facts.EnvironmentGranted(id=grant):
                 self._grants.append(grant)
             case facts.HeadroomChanged(free=free):
-                self._has_headroom = free
+                self._free = free
             case facts.Received(id=asked, messages=messages):
                 if asked == self._receiving and self._stop_by_ms is not None and not self._is_released:
                     self._receiving = None
@@ -74,7 +75,6 @@ class QueueChecks:
                 self._stop_by_ms = min(self._stop_by_ms or deadline_ms, deadline_ms)
             case facts.QueueSettingsChanged(settings=settings):
                 self._settings = settings
-                self._batch_size_max = max(self._batch_size_max, settings.batch_size)
             case _:
                 pass
 
@@ -123,10 +123,16 @@ class QueueChecks:
     def _on_receive(self, command: do.Receive) -> None:
         if self._receiving is not None:
             self._fail("receives twice at once")
-        if not self._has_headroom or self._runs_more_than(-1):
+        running = len(self._machine.view().in_flight)
+        most = self._settings.concurrency_max
+        batches = self._free if most is None else min(self._free, most - running)
+        if batches <= 0 and not running:
             self._fail("receives what it could not run")
-        if command.messages_max + len(self._ahead) > self._settings.batch_size:
-            self._fail(f"receives {command.messages_max} with {len(self._ahead)} waiting")
+        # One batch may wait ahead of those that run (D20), and one may just be about to begin.
+        waiting = command.messages_max + len(self._ahead)
+        if waiting > self._settings.batch_size * (max(batches, 1) + 1):
+            self._fail(f"receives {command.messages_max} with {len(self._ahead)} waiting, and {batches} free")
+        self._waiting_max = max(self._waiting_max, waiting)
         if self._stop_by_ms is not None:
             self._fail("receives while it stops")
         self._receiving = command.id
@@ -192,7 +198,7 @@ class QueueChecks:
     # The state after a step.
 
     def after_step(self, now_ms: int) -> None:
-        if len(self._ahead) > self._batch_size_max:
+        if len(self._ahead) > self._waiting_max:
             self._fail(f"has {len(self._ahead)} messages waiting")
         if self._grants or self._due_back:
             self._fail(f"keeps what it can not use: environments {self._grants}, messages {sorted(self._due_back)}")

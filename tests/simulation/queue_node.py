@@ -26,17 +26,17 @@ class QueueNode(Node):
     """Hosts the one machine of its mapping, and after a stop the next one."""
 
     world: QueueWorld
-    _was_free = True
+    _was_free = 1
 
     def host(self, number: int) -> DrivenQueue:
         self.concurrency.join("mapping", FUNCTION)
         driven = DrivenQueue(self, number)
         self.machines[number] = driven
-        self.world.clock.after(0, driven.step, facts.HeadroomChanged(self.concurrency.has_room(FUNCTION)))
+        self.world.clock.after(0, driven.step, facts.HeadroomChanged(self.concurrency.room(FUNCTION)))
         return driven
 
     def on_concurrency_changed(self) -> None:
-        free = self.concurrency.has_room(FUNCTION)
+        free = self.concurrency.room(FUNCTION)
         if free != self._was_free:
             self._was_free = free
             for driven in self.machines.values():

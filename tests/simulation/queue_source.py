@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from penstock.api import Message
 from simulation.chance import Chance
 from simulation.scenario import QueueScenario
-from simulation.stream_source import TOO_LARGE_BYTES
+
+TOO_LARGE_BYTES = 700
 
 
 @dataclass(slots=True)

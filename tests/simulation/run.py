@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
@@ -56,6 +57,12 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+def run_seeds(tasks: Iterable[tuple[str, int]], jobs: int) -> Iterator[Ended]:
+    """Live through many seeds in so many processes."""
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(_run_one, tasks, chunksize=8)
+
+
 def _run_one(task: tuple[str, int]) -> Ended:
     return run_seed(*task)
 
@@ -95,13 +102,12 @@ def _replay(worlds: list[str], seed: int, *, whole: bool) -> int:
 def _run_many(tasks: list[tuple[str, int]], jobs: int) -> int:
     began = time.monotonic()
     failed: list[Ended] = []
-    with ProcessPoolExecutor(jobs) as pool:
-        for count, ended in enumerate(pool.map(_run_one, tasks, chunksize=8), start=1):
-            if ended.failure:
-                failed.append(ended)
-                say(f"FAILED {ended.failure.strip()}\n  replay: {ended.replay}")
-            if count % 200 == 0:
-                say(f"{count}/{len(tasks)} runs, {len(failed)} failed, {time.monotonic() - began:.0f} s")
+    for count, ended in enumerate(run_seeds(tasks, jobs), start=1):
+        if ended.failure:
+            failed.append(ended)
+            say(f"FAILED {ended.failure.strip()}\n  replay: {ended.replay}")
+        if count % 200 == 0:
+            say(f"{count}/{len(tasks)} runs, {len(failed)} failed, {time.monotonic() - began:.0f} s")
     say(f"{len(tasks)} runs, {len(failed)} failed, {time.monotonic() - began:.1f} s")
     return 1 if failed else 0
 

@@ -1,11 +1,11 @@
-"""What a seed draws before time begins: settings, how much there is of everything, and which faults."""
+"""What a seed draws before time begins: which faults, and for a queue its settings and how much of everything."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
-from penstock.api import Start
-from penstock.core.settings import QueueSettings, RetryBackoff, StreamSettings
+from penstock.core.settings import QueueSettings
 from simulation.chance import Chance
 
 
@@ -33,79 +33,17 @@ class Faults:
 
 
 NO_FAULTS = Faults()
+F = TypeVar("F", bound=Faults)
 RATES = (0, 0, 0.03, 0.1, 0.3)
 
 
-def draw_faults(chance: Chance) -> Faults:
-    rates = {field.name: chance.one_of(RATES) for field in fields(Faults)}
+def draw_faults(chance: Chance, kind: type[F]) -> F:
+    rates = {field.name: chance.one_of(RATES) for field in fields(kind)}
     rates["crash"] /= 20
     if chance.happens(0.2):
         # Where nothing of a kind goes wrong, more may be promised.
         rates |= {name: 0 for name in rates if name.startswith(("store", "slow", "function_reply"))}
-    return Faults(**rates)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamScenario:
-    settings: StreamSettings
-    faults: Faults
-    fault_ms: int
-    shards: int
-    nodes: int
-    environments_max: int
-    """Of a node."""
-    function_max: int | None
-    buffer_bytes_max: int
-    appends: int
-    records_per_append: int
-    poison: float
-    too_large: float
-    markers: float
-    """How likely positions without records are after a record."""
-    trims: int
-    rebalances: int
-    crashes: int
-    changes: int
-
-
-def draw_stream(seed: int) -> StreamScenario:
-    chance = Chance(seed, "stream")
-    return StreamScenario(
-        settings=_stream_settings(chance),
-        faults=draw_faults(chance),
-        fault_ms=chance.one_of((20_000, 60_000, 150_000)),
-        shards=chance.between(1, 3),
-        nodes=chance.between(1, 3),
-        environments_max=chance.between(1, 4),
-        function_max=chance.one_of((None, 1, 2)),
-        buffer_bytes_max=chance.one_of((600, 2_000, 20_000)),
-        appends=chance.between(10, 60),
-        records_per_append=chance.one_of((1, 4, 12, 40)),
-        poison=chance.one_of((0, 0.02, 0.1, 0.3)),
-        too_large=chance.one_of((0, 0.02, 0.1)),
-        markers=chance.one_of((0, 0.1, 0.4)),
-        trims=chance.one_of((0, 0, 2, 6)),
-        rebalances=chance.one_of((0, 2, 8)),
-        crashes=chance.one_of((0, 2, 8)),
-        changes=chance.one_of((0, 3, 10)),
-    )
-
-
-def _stream_settings(chance: Chance) -> StreamSettings:
-    starts = (Start("TRIM_HORIZON"), Start("TRIM_HORIZON"), Start("LATEST"), Start("AT_TIMESTAMP", 3_000))
-    return change_stream(
-        StreamSettings(start=chance.one_of(starts), function_timeout_ms=3_000, event_bytes_max=600), chance
-    )
-
-
-def change_stream(settings: StreamSettings, chance: Chance) -> StreamSettings:
-    return replace(
-        settings,
-        batch_size=chance.one_of((1, 2, 5, 10, 100)),
-        batching_window_ms=chance.one_of((0, 0, 300, 5_000)),
-        retry_attempts_max=chance.one_of((-1, 0, 1, 2, 4)),
-        backoff=chance.one_of((RetryBackoff(), RetryBackoff(initial_ms=100, maximum_ms=2_000, multiplier=3))),
-    )
+    return kind(**rates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +74,7 @@ def draw_queue(seed: int) -> QueueScenario:
             ),
             chance,
         ),
-        faults=draw_faults(chance),
+        faults=draw_faults(chance, Faults),
         fault_ms=chance.one_of((20_000, 60_000, 150_000)),
         nodes=chance.between(1, 3),
         environments_max=chance.between(1, 4),

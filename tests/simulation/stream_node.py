@@ -1,17 +1,20 @@
-"""The commands of stream machines, carried out on the model source, with everything that can go wrong on the way."""
+"""The commands of stream machines, carried out on the models around them, with everything that can go wrong."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from penstock.api import AssignedShard, InvocationResult
 from penstock.core import commands as do
-from penstock.core import facts
+from penstock.core import facts, reports
 from penstock.core.batch import RecordBatch
 from penstock.core.stream_machine import StreamMachine
-from simulation.layout import PlainLayout
+from simulation.destination import StateStore
+from simulation.layout import PlainFilter, PlainLayout
 from simulation.node import FUNCTION, Driven, Node
+from simulation.responses import draw
 from simulation.stream_checks import StreamChecks
 from simulation.stream_source import Shard
 from simulation.trace import Violation
@@ -26,6 +29,8 @@ class StreamNode(Node):
     """Hosts one machine per shard that it owns."""
 
     world: StreamWorld
+    store: StateStore
+    wall_offset_ms: int
 
     def host(self, shard: Shard, number: int) -> None:
         # The shards are those of two mappings, so that there is something to be fair about.
@@ -40,8 +45,10 @@ class DrivenStream(Driven):
     _world: StreamWorld
 
     def __init__(self, node: StreamNode, shard: Shard, number: int, mapping: str) -> None:
-        super().__init__(node, number, f"{node.name}#{number} {shard.name}")
         world = node.world
+        # Before anything else it hears what time it is.
+        world.clock.after(0, self.step, facts.ClockChanged(node.wall_offset_ms))
+        super().__init__(node, number, f"{node.name}#{number} {shard.name}")
         self.shard = shard
         self.mapping = mapping
         self._asked = -1
@@ -52,15 +59,32 @@ class DrivenStream(Driven):
             jitter=world.chance.jitter,
             request_ids=self.request_ids(),
             buffer_bytes_max=world.buffer_bytes_max,
+            record_filter=PlainFilter() if world.scenario.is_filtered else None,
         )
-        self.checks = StreamChecks(self.machine, shard, world.settings, world.bounds, number)
+        self.checks: StreamChecks = StreamChecks(
+            self.machine,
+            shard,
+            number,
+            scenario=world.scenario,
+            settings=world.settings,
+            bounds=world.bounds,
+            stores=world.stores,
+        )
+        self._deliveries: set[int] = set()
 
     def on_crashed(self) -> None:
         self.shard.waiting = None
         for key in [key for key in self.shard.active if key[0] == self.number]:
             del self.shard.active[key]
 
-    def perform(self, command: do.StreamCommand) -> None:
+    def request_ids(self) -> Iterator[str]:
+        """Name requests and states so that a note's text shows which it names."""
+        count = 0
+        while True:
+            count += 1
+            yield f"{self.number:05d}-{count:06d}"
+
+    def perform(self, command: do.StreamCommand) -> None:  # noqa: C901, PLR0912 - one arm for each command
         match command:
             case do.Resolve():
                 self._ask(command.id, partial(self._resolved, command))
@@ -73,9 +97,19 @@ class DrivenStream(Driven):
             case do.Invoke():
                 self._invoke(command)
             case do.Cancel():
-                self.cancel_run(command.id)
+                self._cancel(command)
             case do.Commit():
                 self._commit(command)
+            case do.Deliver():
+                self._deliver(command)
+            case do.SaveState():
+                self.node.store.save(command.id, command.version, command.state, self._world.faults, self.post)
+            case do.LoadState():
+                self.node.store.load(command.id, command.store, command.version, self._world.faults, self.post)
+            case do.ForgetState():
+                self.node.store.forget(command.version)
+            case do.Announce(report=reports.Held()):
+                self._world.on_held(self)
             case do.Release():
                 self.is_released = True
                 self._world.on_released(self)
@@ -128,7 +162,7 @@ class DrivenStream(Driven):
         if self.shard.owner != self.number:
             self.post(facts.CommitFailed(command.id, "the shard is another's", refused=True), 1)
             return
-        self.shard.store(command.checkpoint)
+        self.shard.store(command.checkpoint, self.checks.snapshot(command))
         self._world.trace.add(self.where, f"STORED {command.checkpoint}")
         if chance.happens(faults.store_reply_lost):
             return
@@ -141,12 +175,56 @@ class DrivenStream(Driven):
     def _invoke(self, command: do.Invoke) -> None:
         batch, shard = command.batch, self.shard
         assert isinstance(batch, RecordBatch)
-        rivals = [key for key in shard.active if not self._world.is_excused(key[0])]
+        others = [key for key in shard.active if key[0] != self.number]
+        rivals = [key for key in others if not self._world.is_excused(key[0])]
         if rivals and shard.owner == self.number:
-            raise Violation(f"{self.where} invokes while {rivals} run: two batches of a shard are in flight")
+            raise Violation(f"{self.where} invokes while {rivals} run: two machines have the shard")
         shard.active[self.number, command.id] = command.request_id
-        is_poisoned = not self._world.is_healed and any(shard.at(one.position).is_poison for one in batch.records)
-        self.run(command, is_poisoned=is_poisoned, on_ended=self._ended)
+        raising, reported = self._poisons(batch)
+        respond = partial(self._respond, command, reported)
+        self.run(command, is_poisoned=bool(raising), respond=respond, on_ended=self._ended)
+
+    def _poisons(self, batch: RecordBatch) -> tuple[list[int], list[int]]:
+        """Divide the poisoned records of a batch into those that raise and those that are reported."""
+        world = self._world
+        if world.is_healed:
+            return [], []
+        poisoned = {one.position: self.shard.at(one.position).poison for one in batch.records}
+        reports_them = world.settings.reports_item_failures
+        reported = [position for position, poison in poisoned.items() if poison == "reported" and reports_them]
+        raising = [position for position, poison in poisoned.items() if poison and position not in reported]
+        return raising, reported
+
+    def _respond(self, command: do.Invoke, reported: list[int]) -> bytes:
+        chance, faults = self._world.chance, self._world.faults
+        assert isinstance(command.batch, RecordBatch)
+        return draw(
+            chance,
+            [record.position for record in command.batch.records],
+            reported=reported,
+            reports=self._world.settings.reports_item_failures,
+            is_odd=chance.happens(faults.odd_response),
+            state=command.window.state if command.window is not None else None,
+            pads_state=chance.happens(faults.state_too_large / 10),
+        )
 
     def _ended(self, command: do.Invoke, _result: InvocationResult | None) -> None:
         del self.shard.active[self.number, command.id]
+
+    def _deliver(self, command: do.Deliver) -> None:
+        self._deliveries.add(command.id)
+        self._world.destination.deliver(
+            command.id, self.shard.name, command.record, self._world.faults, self._tell_delivered
+        )
+
+    def _tell_delivered(self, fact: Any, delay_ms: int) -> None:
+        self._deliveries.discard(fact.id)
+        self.post(fact, delay_ms)
+
+    def _cancel(self, command: do.Cancel) -> None:
+        """End an invocation or a delivery; what has been written by then stays written."""
+        if command.id in self._deliveries:
+            self._deliveries.discard(command.id)
+            self.post(facts.DeliveryFailed(command.id, "ended by the node"), self._world.chance.between(1, 50))
+        else:
+            self.cancel_run(command.id)

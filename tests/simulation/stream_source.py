@@ -8,13 +8,20 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from penstock.api import Checkpoint, Fetched, Gap, Record, Start
 from simulation.chance import Chance
-from simulation.scenario import StreamScenario
+from simulation.layout import is_kept
+from simulation.stream_scenario import UNIX_MS, StreamScenario
 from simulation.trace import Violation
 
-TOO_LARGE_BYTES = 700
+if TYPE_CHECKING:
+    from simulation.shard_model import Snapshot
+
+
+Poison: TypeAlias = Literal["", "raises", "reported"]
+"""How the function shows that it can not take a record."""
 
 
 @dataclass(slots=True)
@@ -22,16 +29,18 @@ class Kept:
     """One record and its fate."""
 
     record: Record
-    is_poison: bool
+    poison: Poison
+    is_filtered: bool
     is_settled: bool = False
-    """A machine heard that the function took it."""
+    """A machine heard that the function took it, and that was delivered where it has to be."""
     is_dropped: bool = False
+    """Given up by the rules, and delivered where it has to be."""
     is_lost: bool = False
     """Trimmed, and a machine reported so."""
 
     @property
     def is_done(self) -> bool:
-        return self.is_settled or self.is_dropped or self.is_lost
+        return self.is_settled or self.is_dropped or self.is_lost or self.is_filtered
 
 
 @dataclass(slots=True)
@@ -47,6 +56,8 @@ class Shard:
     shown: int = -1
     """How far a reader at the end is told to be; markers at the very end may stay hidden for a while."""
     stored: Checkpoint | None = None
+    snapshot: Snapshot | None = None
+    """What the checks know of that checkpoint's machine when it was written."""
     anchor: int | None = None
     """The first position ever committed: everything after it is ours to run."""
     owner: int | None = None
@@ -56,13 +67,18 @@ class Shard:
     first_undone: int = 0
     """An index into `history`; everything before is done, or lies before the anchor."""
     waiting: Callable[[], None] | None = None
+    _places_of_key: dict[bytes, list[int]] = field(default_factory=dict)
+    _first_of_key: dict[bytes, int] = field(default_factory=dict)
 
     def append(self, scenario: StreamScenario, chance: Chance, now_ms: int) -> None:
         for _ in range(chance.between(1, scenario.records_per_append)):
-            is_large = chance.happens(scenario.too_large)
-            value = bytes(TOO_LARGE_BYTES if is_large else chance.between(0, 120))
-            key = chance.one_of((None, b"a", b"bcd"))
-            self.history.append(Kept(Record(self.end, value, key, now_ms), chance.happens(scenario.poison)))
+            record = self._draw(scenario, chance, now_ms)
+            if record.key is not None:
+                self._places_of_key.setdefault(record.key, []).append(len(self.history))
+            poison: Poison = ""
+            if chance.happens(scenario.poison):
+                poison = "reported" if chance.happens(scenario.poison_reported) else "raises"
+            self.history.append(Kept(record, poison, scenario.is_filtered and not is_kept(record)))
             self.positions.append(self.end)
             self.end += 1
             self.shown = self.end - 1
@@ -71,6 +87,17 @@ class Shard:
                 if chance.happens(0.5):
                     self.shown = self.end - 1
         self.wake()
+
+    def _draw(self, scenario: StreamScenario, chance: Chance, now_ms: int) -> Record:
+        is_large = chance.happens(scenario.too_large)
+        value = bytes(scenario.settings.event_bytes_max + 100 if is_large else chance.between(0, 120))
+        if chance.happens(0.2):
+            value = b"-" + value
+        key = None if chance.happens(0.2) else b"key-%d" % chance.between(1, scenario.keys)
+        timestamp_ms = UNIX_MS + now_ms
+        if chance.happens(scenario.faults.late_record):
+            timestamp_ms += chance.one_of((chance.between(-90_000, 0), chance.between(-3_000, 0), 5_000, 30_000))
+        return Record(self.end, value, key, timestamp_ms)
 
     def wake(self) -> None:
         waiting, self.waiting = self.waiting, None
@@ -115,7 +142,7 @@ class Shard:
             return self.end - 1
         return self.oldest - 1
 
-    def store(self, checkpoint: Checkpoint) -> None:
+    def store(self, checkpoint: Checkpoint, snapshot: Snapshot) -> None:
         if self.anchor is None:
             self.anchor = checkpoint.position
         if self.stored is not None and checkpoint.position < self.stored.position:
@@ -123,7 +150,7 @@ class Shard:
         undone = self.next_undone()
         if undone is not None and undone <= checkpoint.position:
             raise Violation(f"{self.name}: checkpoint {checkpoint.position} passes record {undone}, which is not done")
-        self.stored = checkpoint
+        self.stored, self.snapshot = checkpoint, snapshot
 
     def next_undone(self) -> int | None:
         """Give the position of the first record that is ours to run and has no fate yet."""
@@ -133,6 +160,20 @@ class Shard:
             if not kept.is_done and kept.record.position > anchor:
                 return kept.record.position
             self.first_undone += 1
+        return None
+
+    def undone_of_key(self, key: bytes, *, start: int) -> int | None:
+        """Give the position of a key's first record that has no fate yet; ours are those after the `start`."""
+        anchor = self.anchor if self.anchor is not None else start
+        index = self._first_of_key.get(key, 0)
+        places = self._places_of_key.get(key, [])
+        while index < len(places):
+            kept = self.history[places[index]]
+            if not kept.is_done and kept.record.position > anchor:
+                self._first_of_key[key] = index
+                return kept.record.position
+            index += 1
+        self._first_of_key[key] = index
         return None
 
     def between(self, after: int, last: int) -> list[Kept]:

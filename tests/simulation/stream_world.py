@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from penstock.core import facts
-from penstock.core.stream_machine import LAST_COMMIT_MS
+from simulation.books import Bounds
 from simulation.chance import Chance
+from simulation.checkpoint_checks import LAST_COMMIT_MS
 from simulation.clock import Clock
-from simulation.scenario import NO_FAULTS, StreamScenario, change_stream, draw_stream
-from simulation.stream_checks import Bounds
+from simulation.destination import Destination, StateStore
+from simulation.end_checks import check_end
 from simulation.stream_node import DrivenStream, StreamNode
+from simulation.stream_scenario import NO_STREAM_FAULTS, UNIX_MS, StreamScenario, change_stream, draw_stream
 from simulation.stream_source import Shard
 from simulation.trace import Trace, Violation
+from simulation.window_checks import NAME
 
 DRAIN_MS = 1_200_000
 """Far above what anything waits for, far below for ever."""
@@ -33,12 +34,18 @@ class StreamWorld:
         self.bounds = Bounds()
         self.bounds.widen(self.settings, self.buffer_bytes_max)
         self.is_healed = False
-        self.shards = [Shard(f"shard-{index}") for index in range(self.scenario.shards)]
-        self.nodes = [self._start(f"node-{index}") for index in range(self.scenario.nodes)]
         self._moving: dict[str, int] = {}
         self._excused: set[int] = set()
         self._restarts = 0
         self._last_number = 0
+        self.destination = Destination(self.clock, self.chance)
+        count = 1 if self.scenario.shares_store else self.scenario.nodes
+        stores = [StateStore(f"store-{index}", self.clock, self.chance) for index in range(count)]
+        self.stores = [stores[index % count] for index in range(self.scenario.nodes)]
+        skew_ms = 20 if self.scenario.clock_jumps else 0
+        self.offsets_ms = [UNIX_MS + self.chance.between(-skew_ms, skew_ms) for _ in range(self.scenario.nodes)]
+        self.shards = [Shard(f"shard-{index}") for index in range(self.scenario.shards)]
+        self.nodes = [self._start(index) for index in range(self.scenario.nodes)]
 
     def run(self) -> None:
         """Live through the scenario. Raises a `Violation`, or an assertion of the core's own."""
@@ -46,6 +53,8 @@ class StreamWorld:
         self.clock.run_until(self.scenario.fault_ms)
         self._end_faults()
         self._drain()
+        for shard in self.shards:
+            check_end(shard, self.scenario, self.destination)
         self._stop()
 
     def is_excused(self, number: int) -> bool:
@@ -77,12 +86,26 @@ class StreamWorld:
             self._sometime(lambda index=index: self._crash(index))
         for _ in range(scenario.changes):
             self._sometime(self._change)
+        for _ in range(scenario.clock_jumps):
+            index = chance.between(0, scenario.nodes - 1)
+            self._sometime(lambda index=index: self._set_clock(index))
 
     def _sometime(self, act) -> None:
         self.clock.after(self.chance.between(0, self.scenario.fault_ms - 1), act)
 
     def _trim(self, shard: Shard) -> None:
         shard.trim(shard.end if self.chance.happens(0.3) else self.chance.between(shard.oldest, shard.end))
+        self.trace.add(shard.name, f"TRIMMED before {shard.oldest}")
+
+    def _trim_begun(self, shard: Shard) -> None:
+        """Trim a part of what the next owner would have gone on with."""
+        stored = shard.stored.position if shard.stored is not None else -1
+        begun = list(shard.snapshot.segments.values()) if shard.snapshot is not None else []
+        if begun and self.chance.happens(0.7):
+            # Of a batch that was split, the first part alone.
+            shard.trim(self.chance.one_of(begun)[0][0] + 1)
+        else:
+            shard.trim(stored + self.chance.between(1, 15))
         self.trace.add(shard.name, f"TRIMMED before {shard.oldest}")
 
     def _crash(self, index: int) -> None:
@@ -98,6 +121,19 @@ class StreamWorld:
                 driven.step(facts.StreamSettingsChanged(self.settings))
                 driven.step(facts.BudgetChanged(self.buffer_bytes_max))
 
+    def _set_clock(self, index: int) -> None:
+        jump_ms = self.chance.one_of((50, -50, 3_000, -3_000, 30_000, -30_000, 3_600_000, -3_600_000))
+        # A clock that is far off is set right again by the next jump.
+        is_off = abs(self.offsets_ms[index] - UNIX_MS) > 1_000
+        self._tell_time(index, UNIX_MS if is_off else self.offsets_ms[index] + jump_ms)
+
+    def _tell_time(self, index: int, offset_ms: int) -> None:
+        self.offsets_ms[index] = offset_ms
+        node = self.nodes[index]
+        node.wall_offset_ms = offset_ms
+        for driven in list(node.machines.values()):
+            driven.step(facts.ClockChanged(offset_ms))
+
     # Who owns what.
 
     def _assign(self, shard: Shard) -> None:
@@ -107,12 +143,25 @@ class StreamWorld:
         if not alive:
             self.clock.after(100, self._assign, shard)
             return
-        node = self.chance.one_of(alive)
+        node = self._choose(shard, alive)
+        if node is None:
+            self.clock.after(100, self._assign, shard)
+            return
         self._last_number += 1
         shard.owner = self._last_number
         shard.waiting = None
         self.trace.add(shard.name, f"ASSIGNED to {node.name}#{shard.owner} with {shard.stored}")
         node.host(shard, shard.owner)
+
+    def _choose(self, shard: Shard, alive: list[StreamNode]) -> StreamNode | None:
+        """Once the faults are over, a window goes to a node that has its state; None while that one is away."""
+        if not self.scenario.has_window or (not self.is_healed and self.chance.happens(0.5)):
+            return self.chance.one_of(alive)
+        names = NAME.findall(shard.stored.note) if shard.stored is not None else []
+        having = [store.name for store in self.stores if names and names[0] in store.states]
+        if not having:
+            return self.chance.one_of(alive)
+        return next((node for node in alive if node.store.name in having), None)
 
     def _owner(self, shard: Shard) -> DrivenStream | None:
         for node in self.nodes:
@@ -142,6 +191,15 @@ class StreamWorld:
         # A moment more than the last commit has, and than a killed environment needs to die.
         self.clock.after(grace_ms + LAST_COMMIT_MS + 100, self._give_on, shard, driven.number)
 
+    def on_held(self, driven: DrivenStream) -> None:
+        """Somebody notices, in a while, and moves the shard to another node."""
+        self.clock.after(self.chance.between(500, 5_000), self._move_held, driven)
+
+    def _move_held(self, driven: DrivenStream) -> None:
+        shard = driven.shard
+        if shard.owner == driven.number and driven.node.is_alive and shard.name not in self._moving:
+            self._revoke(shard, driven)
+
     def on_released(self, driven: DrivenStream) -> None:
         self._give_on(driven.shard, driven.number)
 
@@ -159,31 +217,37 @@ class StreamWorld:
             if shard.owner == driven.number:
                 shard.owner = None
                 self._moving.pop(shard.name, None)
+                if self.scenario.trims and self.chance.happens(0.3):
+                    self._trim_begun(shard)
                 self.clock.after(self.chance.one_of(seconds), self._assign, shard)
         self.clock.after(self.chance.one_of(seconds), self._restart, self.nodes.index(node))
 
     def _restart(self, index: int) -> None:
         self._restarts += 1
-        self.nodes[index] = self._start(f"node-{index}.{self._restarts}")
+        self.nodes[index] = self._start(index)
 
-    def _start(self, name: str) -> StreamNode:
+    def _start(self, index: int) -> StreamNode:
         scenario = self.scenario
-        return StreamNode(
+        node = StreamNode(
             self,
-            name,
+            f"node-{index}.{self._restarts}" if self._restarts else f"node-{index}",
             environments_max=scenario.environments_max,
             function_max=scenario.function_max,
             timeout_ms=scenario.settings.function_timeout_ms,
         )
+        node.store, node.wall_offset_ms = self.stores[index], self.offsets_ms[index]
+        return node
 
     # The end.
 
     def _end_faults(self) -> None:
         self.trace.add("world", "FAULTS END")
-        self.faults = replace(NO_FAULTS)
+        self.faults = NO_STREAM_FAULTS
         self.is_healed = True
         for node in self.nodes:
             node.function.faults = self.faults
+        for index in range(len(self.nodes)):
+            self._tell_time(index, UNIX_MS)
         for shard in self.shards:
             shard.show_all()
 
@@ -200,7 +264,9 @@ class StreamWorld:
         if driven is None or shard.stored is None or shard.active:
             return False
         is_through = shard.stored.position >= shard.end - 1 and shard.next_undone() is None
-        return is_through and driven.machine.view().is_idle
+        view = driven.machine.view()
+        is_settled = view.window is None and len(view.lanes) == self.settings.lanes
+        return is_through and is_settled and view.is_idle
 
     def _describe(self, shard: Shard) -> str:
         driven = self._owner(shard)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from penstock.api import InvocationResult, Returned
 from penstock.core import commands as do
 from penstock.core import facts
 from penstock.core.batch import MessageBatch, RecordBatch
+from penstock.core.events.window import WindowFrame
 from simulation.clock import Clock
+
+SHOWN_MAX = 200
 
 
 class Violation(AssertionError):
@@ -32,7 +36,7 @@ class Trace:
         return sha256("\n".join(self.lines).encode()).hexdigest()
 
 
-def _show(what: object) -> str:  # noqa: PLR0911 - one arm for each that is shortened
+def _show(what: object) -> str:  # noqa: C901, PLR0911 - one arm for each that is shortened
     match what:
         case None:
             return "(time)"
@@ -41,8 +45,18 @@ def _show(what: object) -> str:  # noqa: PLR0911 - one arm for each that is shor
             return f"RecordsFetched {id} {[record.position for record in fetched.records]} at {fetched.position}{gap}"
         case facts.Received(id, messages):
             return f"Received {id} {[message.message_id for message in messages]}"
-        case do.Invoke(id, grant, _, batch, attempt):
-            return f"Invoke {id} grant {grant} attempt {attempt} {show_batch(batch)}"
+        case do.Invoke(id, grant, _, batch, attempt, window):
+            return f"Invoke {id} grant {grant} attempt {attempt} {show_batch(batch)}{_show_window(window)}"
+        case do.Deliver(id, record):
+            positions = [each.position for each in record.records]
+            answer = record.answer and show_result(Returned(record.answer.payload, 0))
+            return f"Deliver {id} {record.condition} of {positions} after {record.invoke_count}: {answer}"
+        case do.SaveState(id, version, state):
+            return f"SaveState {id} {version} {_show_bytes(state)}"
+        case facts.StateLoaded(id, state):
+            return f"StateLoaded {id} {_show_bytes(state)}"
+        case facts.Responded(id, result):
+            return f"Responded {id} {show_result(result)}"
         case do.Prepare(batch):
             return f"Prepare {show_batch(batch)}"
         case do.Announce(report):
@@ -51,6 +65,25 @@ def _show(what: object) -> str:  # noqa: PLR0911 - one arm for each that is shor
             return type(what).__name__
         case _:
             return repr(what)
+
+
+def _show_window(window: WindowFrame | None) -> str:
+    if window is None:
+        return ""
+    last = " last" if window.is_final else ""
+    early = " early" if window.is_terminated_early else ""
+    return f" in {window.start_ms}..{window.end_ms}{last}{early} with {_show_bytes(window.state)}"
+
+
+def _show_bytes(data: bytes) -> str:
+    return data.decode() if len(data) <= SHOWN_MAX else f"{data[:SHOWN_MAX].decode()}… ({len(data)} bytes)"
+
+
+def show_result(result: InvocationResult | None) -> str:
+    """Show what became of an invocation, a long response in part."""
+    if isinstance(result, Returned):
+        return f"Returned {_show_bytes(result.payload)} after {result.duration_ms} ms"
+    return repr(result)
 
 
 def show_batch(batch: RecordBatch | MessageBatch) -> str:

@@ -37,6 +37,7 @@ __all__ = [
     "ErrorCallback",
     "KafkaError",
     "KafkaException",
+    "Member",
     "Producer",
     "Received",
     "TopicPartition",
@@ -56,6 +57,17 @@ class Answer(Protocol):
 
     def done(self) -> bool: ...
     def result(self, timeout: float | None = None) -> Any: ...
+
+
+class Member(Protocol):
+    """A member of a group, as the administration client describes it."""
+
+    @property
+    def member_id(self) -> str: ...
+    @property
+    def group_instance_id(self) -> str | None: ...
+    @property
+    def host(self) -> str: ...
 
 
 class Received(Protocol):
@@ -81,6 +93,15 @@ def new_consumer(config: dict[str, Any]) -> Consumer:
 def consume(consumer: Consumer, records_max: int, timeout_s: float) -> list[Received]:
     """Take what has arrived; wait for `records_max` of it, at most so long."""
     return cast("list[Received]", consumer.consume(records_max, timeout_s))
+
+
+def consume_together(consumer: Consumer, records_max: int, timeout_s: float) -> list[Received]:
+    """Take what has arrived; where nothing has, wait so long for the first record and take what arrived with it."""
+    if arrived := consume(consumer, records_max, 0):
+        return arrived
+    # Waiting for more than one would last the whole time, and one alone would be a batch of its own.
+    first = consume(consumer, 1, timeout_s)
+    return first + consume(consumer, records_max - 1, 0) if first else first
 
 
 def new_producer(config: dict[str, Any]) -> Producer:

@@ -78,6 +78,18 @@ NOT_READY = frozenset(
     }
 )
 
+# Said to who commits from outside a group that has members.
+NOT_THE_MEMBER = frozenset(
+    {
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError.FENCED_MEMBER_EPOCH,
+        KafkaError.NON_EMPTY_GROUP,
+    }
+)
+
 # The broker has not made up its mind about the group yet, or knows us under a newer generation than the request had.
 COMMIT_AGAIN = frozenset(
     {

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from penstock.api import SourceBroken, SourceDenied, SourceError, SourceMissing, SourceUnavailable
-from penstock_kafka.client import Answer, KafkaError, KafkaException, error_of, may, new_admin
+from penstock_kafka.client import Answer, KafkaError, KafkaException, Member, error_of, may, new_admin
 from penstock_kafka.codes import ALL_BROKERS_DOWN, DENIED, NOT_READY, UNREACHED
 from penstock_kafka.config import bootstrap_servers, common_config
 from penstock_kafka.errors import code_of, reason_of, source_error
@@ -49,6 +49,11 @@ class Connection:
         if group is not None:
             self._check_group(group)
             self._check_notes(found.partitions[0].leader.id if found.partitions else None)
+
+    def members(self, group: str) -> list[Member]:
+        """List who is in a group now, the sessions of stopped nodes that have not ended among them."""
+        found = self._ask(lambda left_s: self._admin.describe_group(group, timeout_s=left_s), f"group {group!r}: ")
+        return list(found.members)
 
     def give_up(self) -> None:
         """Let a question that waits for its answer end now, as one that was not answered. From any thread."""

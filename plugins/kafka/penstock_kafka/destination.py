@@ -1,10 +1,14 @@
-"""Writing to a topic: every record stored by all replicas in sync before the call returns."""
+"""Writing to a topic: every record stored by all replicas in sync before the call returns.
+
+A producer waits long for a broker that is away or a topic that is gone, and then knows no reason. So when an answer
+takes its time the topic is looked at besides, and what is wrong with it ends the wait.
+"""
 
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from penstock.api import Blocking, Outgoing, RecordRefused, SourceContext, SourceUnavailable
+from penstock.api import Blocking, Outgoing, RecordRefused, SourceContext, SourceError, SourceUnavailable
 from penstock_kafka.client import KafkaError, KafkaException, Producer, error_of, new_producer
 from penstock_kafka.codes import REFUSED, TOO_LARGE
 from penstock_kafka.config import sending_config
@@ -12,6 +16,9 @@ from penstock_kafka.connection import Connection, place_of
 from penstock_kafka.errors import reason_of, source_error
 
 _ANSWERED_S = 45.0
+_STEP_S = 0.1
+_PATIENCE_S = 2.0
+"""An answer that takes longer is reason to look at the topic; after each look so much longer is waited again."""
 
 Outcome = RecordRefused | None
 
@@ -26,16 +33,31 @@ class KafkaDestination:
         self._place = place_of(context.settings)
         self._thread = Blocking(f"kafka {self._topic} sender")
         self._producer: Producer | None = None
+        self._looking: Connection | None = None
+        self._is_closing = False
 
     async def open(self) -> None:
-        await self._thread.call(lambda: Connection(self._settings).check(write=True))
+        await self._thread.call(self._look)
 
     async def close(self) -> None:
+        # What still waits for an answer is given up: nobody wants to hear it any more.
+        self._is_closing = True
+        if self._looking is not None:
+            self._looking.give_up()
         await self._thread.close()
         self._producer = None
 
     async def send(self, records: Sequence[Outgoing]) -> Sequence[RecordRefused | None]:
         return await self._thread.call(self._send, list(records))
+
+    def _look(self) -> None:
+        self._looking = Connection(self._settings)
+        if self._is_closing:
+            self._looking.give_up()
+        try:
+            self._looking.check(write=True)
+        finally:
+            self._looking = None
 
     def _send(self, records: list[Outgoing]) -> list[Outcome]:
         outcomes = [_unfit(record, self._place) for record in records]
@@ -43,7 +65,7 @@ class KafkaDestination:
         errors = self._write(records, fit)
         if len(fit) > 1:
             # The broker refuses whole batches: those that were only in bad company go alone.
-            for index in [index for index in fit if _is_too_large(errors[index])]:
+            for index in [index for index in fit if errors[index] is not None]:
                 errors |= self._write(records, [index])
         for index, error in errors.items():
             if error is not None:
@@ -88,10 +110,29 @@ class KafkaDestination:
                 return
 
     def _await(self, producer: Producer, count: int, errors: dict[int, KafkaError | None]) -> None:
-        producer.flush(_ANSWERED_S)
+        began_s = looked_s = time.monotonic()
+        while producer.flush(_STEP_S) and not self._is_closing:
+            now_s = time.monotonic()
+            if now_s - began_s > _ANSWERED_S:
+                break
+            if now_s - looked_s > _PATIENCE_S:
+                self._look_while_waiting(producer)
+                looked_s = time.monotonic()
         if len(errors) < count:
-            self._producer = None
+            self._give_up(producer)
             raise SourceUnavailable(f"{self._place}: {count - len(errors)} of {count} records were not acknowledged")
+
+    def _look_while_waiting(self, producer: Producer) -> None:
+        try:
+            self._look()
+        except SourceError:
+            self._give_up(producer)
+            raise
+
+    def _give_up(self, producer: Producer) -> None:
+        """Drop what was not answered, and with it the producer, which could not promise an order any more."""
+        self._producer = None
+        producer.purge()
 
     def _failed(self, error: KafkaError) -> Exception:
         if error.fatal():

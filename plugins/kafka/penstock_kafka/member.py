@@ -32,7 +32,7 @@ from penstock_kafka.client import (
     KafkaException,
     Received,
     TopicPartition,
-    consume,
+    consume_together,
     new_consumer,
 )
 from penstock_kafka.codes import (
@@ -50,6 +50,7 @@ from penstock_kafka.decode import split
 from penstock_kafka.desk import Desk
 from penstock_kafka.doubt import Doubt
 from penstock_kafka.errors import is_fenced, reason_of, source_error
+from penstock_kafka.leaving import leave_group
 from penstock_kafka.notes import encode
 from penstock_kafka.positions import Positions
 
@@ -109,6 +110,8 @@ class GroupMember:
 
     def __init__(self, settings: MemberSettings, buffers: Buffers, *, tell: Callable[[Event], None]) -> None:
         """Make a member; `start` lets it join."""
+        self.leaves = False
+        """Whether the end is no restart: the static member's place in the group is given up then."""
         self._settings = settings
         self._topic = settings.topic
         self._buffers = buffers
@@ -226,6 +229,8 @@ class GroupMember:
         self._desk.close()
         if consumer is not None:
             with contextlib.suppress(KafkaException, RuntimeError):  # what is broken can not be closed better
+                if self.leaves and "group.instance.id" in self._settings.config:
+                    leave_group(consumer)
                 consumer.close()
         self._desk.answer_rest()
         self._commits.end(self._desk.ended())
@@ -250,7 +255,7 @@ class GroupMember:
             self._tell(Assigned(tuple(shards.values()), {number: self._epochs[number] for number in shards}))
         if self._is_held(consumer, now_s):
             return
-        messages = consume(consumer, LIST_RECORDS_MAX, 0) or consume(consumer, 1, self._poll_s(now_s))
+        messages = consume_together(consumer, LIST_RECORDS_MAX, self._poll_s(now_s))
         if messages:
             self._take_in(consumer, messages)
         if self._fatal is not None:

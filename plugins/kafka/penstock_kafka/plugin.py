@@ -8,6 +8,7 @@ from typing import Any
 from penstock.api import (
     Destination,
     MappingContext,
+    Positions,
     SettingsError,
     SourceContext,
     SourceOperations,
@@ -25,6 +26,7 @@ from penstock_kafka.config import (
 )
 from penstock_kafka.connection import place_of
 from penstock_kafka.destination import KafkaDestination
+from penstock_kafka.group_positions import GroupPositions
 from penstock_kafka.member import MemberSettings
 from penstock_kafka.operations import KafkaOperations
 from penstock_kafka.reader import CAPABILITIES, KafkaReader, ReaderSettings
@@ -40,6 +42,7 @@ from penstock_kafka.settings import (
 
 PENSTOCK_API_VERSION = 1
 
+_LOOPBACK = {"127.0.0.1", "[::1]"}
 _INSTANCE_ID = re.compile(r"[a-zA-Z0-9._\-]{1,200}")
 
 
@@ -60,8 +63,14 @@ def register_sources(register: Callable[[SourceType], None]) -> None:
             check_mapping_settings=check_mapping_settings,
             open_stream=open_stream,
             open_destination=open_destination,
+            open_positions=open_positions,
             operate=operate,
             describe=describe,
+            is_same=is_same,
+            destination_scheme="kafka",
+            destination_setting="Topic",
+            # What AWS makes of -1 beside an on-failure destination (`lambda-semantics.md §3.6`).
+            endless_retries_with_destination=10,
         )
     )
 
@@ -97,6 +106,15 @@ def open_destination(source: SourceContext) -> Destination:
     return KafkaDestination(source)
 
 
+def open_positions(source: SourceContext, mapping: MappingContext) -> Positions:
+    """Make what moves the offsets of a mapping's group."""
+    return GroupPositions(
+        source.settings,
+        group=group_id(source.project, mapping.mapping, mapping.settings),
+        instance=instance_id(mapping.node, mapping.uuid),
+    )
+
+
 def operate(source: SourceContext) -> SourceOperations:
     """Make what an operator needs of a topic."""
     return KafkaOperations(source)
@@ -105,6 +123,11 @@ def operate(source: SourceContext) -> SourceOperations:
 def describe(settings: Mapping[str, Any]) -> Mapping[str, str]:
     """Tell what an event says of where its records come from."""
     return {"topic": settings["Topic"], "bootstrapServers": bootstrap_servers(settings)}
+
+
+def is_same(one: SourceContext, other: SourceContext) -> bool:
+    """Tell whether two sources are one topic: of the same name, and with a broker in common."""
+    return one.settings["Topic"] == other.settings["Topic"] and bool(_brokers(one) & _brokers(other))
 
 
 def check_mapping_settings(source: Mapping[str, Any], mapping: Mapping[str, Any]) -> None:
@@ -139,6 +162,16 @@ def _grace_ms(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> int:
             allowed=f"at most {most_ms / 1000:g}, a third of max.poll.interval.ms, is allowed",
         )
     return int(given * 1000)
+
+
+def _brokers(source: SourceContext) -> frozenset[str]:
+    """List a source's first brokers in one spelling: without a protocol, with a port, loopback by one name."""
+    brokers = set()
+    for each in bootstrap_servers(source.settings).lower().split(","):
+        host, _, port = each.strip().rpartition("://")[2].rpartition(":")
+        host, port = (host, port) if port.isdecimal() else (f"{host}:{port}".strip(":"), "9092")
+        brokers.add(f"{'localhost' if host in _LOOPBACK else host}:{port}")
+    return frozenset(brokers)
 
 
 def _milliseconds(settings: Mapping[str, Any], name: str, default_s: int) -> int:

@@ -24,12 +24,13 @@ from penstock.api import (
     Want,
 )
 from penstock_kafka.buffers import Buffers
-from penstock_kafka.client import Consumer, KafkaException, TopicPartition
+from penstock_kafka.client import Consumer
 from penstock_kafka.commits import refusal
 from penstock_kafka.connection import Connection
 from penstock_kafka.ends import Ends
 from penstock_kafka.member import Assigned, Event, GroupMember, MemberSettings, Trouble
 from penstock_kafka.recovery import Recovery
+from penstock_kafka.starts import position_before
 
 T = TypeVar("T")
 
@@ -48,7 +49,11 @@ class ReaderSettings:
 
 
 class KafkaReader:
-    """A `StreamSource` over a member of a consumer group, which also tells what it surely holds (`HoldsShards`)."""
+    """A `StreamSource` over a member of a consumer group.
+
+    It also tells what it surely holds (`HoldsShards`), and gives up its place in the group where it is not to come back
+    (`LeavesAtOnce`).
+    """
 
     capabilities = CAPABILITIES
 
@@ -77,6 +82,9 @@ class KafkaReader:
         self._member = GroupMember(self._settings.member, self._buffers, tell=self._hear)
         self._member.start()
 
+    async def leave(self) -> None:
+        self._the_member().leaves = True
+
     async def close(self) -> None:
         await self._recovery.close()
         await self._ends.close()
@@ -98,19 +106,10 @@ class KafkaReader:
                 yield event
 
     async def resolve(self, shard: str, start: Start) -> int:
-        part = TopicPartition(self._topic, self._partition(shard))
+        partition = self._partition(shard)
 
         def ask(consumer: Consumer) -> int:
-            low, high = consumer.get_watermark_offsets(part, timeout=ASK_TIMEOUT_S)
-            if start.position == "TRIM_HORIZON":
-                return low - 1
-            if start.position == "LATEST":
-                return high - 1
-            part.offset = start.timestamp_ms or 0
-            found = consumer.offsets_for_times([part], timeout=ASK_TIMEOUT_S)[0]
-            if found.error is not None:
-                raise KafkaException(found.error)
-            return (found.offset if found.offset >= 0 else high) - 1
+            return position_before(consumer, self._topic, partition, start, timeout_s=ASK_TIMEOUT_S)
 
         return await self._ask(ask)
 

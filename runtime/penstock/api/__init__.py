@@ -17,6 +17,7 @@ from penstock.api.errors import (
     SourceError,
     SourceMissing,
     SourceUnavailable,
+    StillRead,
 )
 from penstock.api.executor import (
     PAYLOAD_BYTES_MAX,
@@ -40,6 +41,7 @@ from penstock.api.plugin import (
     hookimpl,
     hookspec,
 )
+from penstock.api.positions import Positions
 from penstock.api.queue import QueueCapabilities, QueueSource
 from penstock.api.records import (
     NOTE_BYTES_MAX,
@@ -59,6 +61,7 @@ from penstock.api.stream import (
     Fetched,
     Gap,
     HoldsShards,
+    LeavesAtOnce,
     ShardsAssigned,
     ShardsLost,
     ShardsRevoked,
@@ -90,11 +93,13 @@ __all__ = [
     "Hooks",
     "Invocation",
     "InvocationResult",
+    "LeavesAtOnce",
     "MappingContext",
     "Message",
     "NotRun",
     "Outgoing",
     "PenstockError",
+    "Positions",
     "QueueCapabilities",
     "QueueSource",
     "ReceiptExpired",
@@ -116,6 +121,7 @@ __all__ = [
     "SourceType",
     "SourceUnavailable",
     "Start",
+    "StillRead",
     "StreamCapabilities",
     "StreamSource",
     "TimestampType",

@@ -48,6 +48,12 @@ class CommitRefused(SourceError):
     is_retryable = False
 
 
+class StillRead(SourceError):
+    """A position was not moved, since somebody reads there. The text says who, as far as the broker tells."""
+
+    is_retryable = False
+
+
 class ReceiptExpired(SourceError):
     """A receipt no longer stands for a message that we hold. The message will be delivered again."""
 

@@ -22,6 +22,7 @@ import pluggy
 
 from penstock.api.destination import Destination
 from penstock.api.executor import Executor, FunctionSpec
+from penstock.api.positions import Positions
 from penstock.api.queue import QueueCapabilities, QueueSource
 from penstock.api.records import Message, Record, Start
 from penstock.api.settings import Setting
@@ -107,9 +108,20 @@ class SourceType:
     open_stream: Callable[[SourceContext, MappingContext], StreamSource] | None = None
     open_queue: Callable[[SourceContext, MappingContext], QueueSource] | None = None
     open_destination: Callable[[SourceContext], Destination] | None = None
+    open_positions: Callable[[SourceContext, MappingContext], Positions] | None = None
+    """What moves a mapping's position; without it `penstock mapping seek` is refused on such a source."""
     operate: Callable[[SourceContext], SourceOperations] | None = None
     describe: Callable[[Mapping[str, Any]], Mapping[str, str]] | None = None
     """Facts of a source that its event layout needs: `topic`, `bootstrapServers`, `stream`, `queue`."""
+    is_same: Callable[[SourceContext, SourceContext], bool] | None = None
+    """Whether two sources of this type are one and the same stream or queue, as far as their settings can tell. It
+    keeps a mapping from sending to what it reads. None: only sources of the same name are."""
+    destination_scheme: str = ""
+    """With `kafka` here, a mapping on such a source may send to `kafka://orders-failed`: to its own source, but with
+    that text as `destination_setting`. Empty: there are no such addresses."""
+    destination_setting: str = ""
+    endless_retries_with_destination: int | None = None
+    """How many retries -1 means where a mapping has an on-failure destination (D2). None: without end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

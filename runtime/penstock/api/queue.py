@@ -19,9 +19,11 @@ class QueueCapabilities:
     delayed: bool = False
     """`nack` honours a delay; without it the engine holds a failed message for the delay itself."""
     grouped: bool = False
-    """FIFO: messages carry a group, and at most one receiver has messages of a group."""
+    """FIFO: with `FifoQueue` messages carry their group and come in its order, and while we hold one no other receiver
+    gets a later one of its group."""
     counted: bool = False
-    """The broker counts deliveries, and `nack(counted=False)` takes one back."""
+    """Runs are counted in the queue: each receive is one unless `nack(counted=False)` takes it back, and `count` says
+    how many there are. They survive us (D22)."""
     leased: bool = False
     """A lease lapses by time, and `extend` moves its end; without it a lease is the connection."""
 
@@ -51,6 +53,12 @@ class QueueSource(Protocol):
 
     async def nack(self, receipts: Sequence[str], *, delay_ms: int, counted: bool) -> None:
         """Give messages back, to be received again after a delay. `counted=False`: they were never run (D20)."""
+
+    async def count(self, receipts: Sequence[str], *, receive_count: int) -> None:
+        """Store that these are run for the nth time now; they stay held by us (D22). Twice is the same as once.
+
+        Only called where `counted`, before the run. A message of a FIFO queue is not given back between two runs.
+        """
 
     async def reject(self, receipts: Sequence[str]) -> None:
         """Hand messages over to the broker's own dead-letter queue, where it has one."""

@@ -17,9 +17,10 @@ class Setting:
     """One setting: its name as the user writes it, what it takes, and one line that says what it is for.
 
     Kinds: `text`; `integer`, `number` within `least`..`most`; `boolean`; `choice` of `choices`; `path`, resolved
-    against the file's folder before a plugin sees it; `texts`, a list of texts or one text with commas; `map`, names
-    to texts; `section`, an object with `fields`; `any`, which the plugin checks itself. `unit` is shown where a number
-    has one. `refusal` makes a known setting one that is refused, with that reason.
+    against the file's folder before a plugin sees it; `texts`, a list of texts or one text with commas, out of
+    `choices` where there are some; `map`, names to texts; `section`, an object with `fields`; `any`, which the plugin
+    checks itself. `unit` is shown where a number has one. `refusal` makes a known setting one that is refused, with
+    that reason.
     """
 
     name: str

@@ -173,3 +173,15 @@ class HoldsShards(Protocol):
         still for as long as its session or lease might not have outlived, until the broker or store was heard again.
         Being wrong with False costs a moment, with True an invocation beside the new owner's.
         """
+
+
+@runtime_checkable
+class LeavesAtOnce(Protocol):
+    """What a source offers besides whose place among the readers outlives it, so that a restarted node has it again.
+
+    A node that ends keeps that place. One that goes on without the mapping (`mapping disable`) gives it up, so that the
+    others need not wait for it to lapse.
+    """
+
+    async def leave(self) -> None:
+        """Hear that the `close` that follows is no restart: everything is released, nobody here asks for it soon."""

@@ -16,6 +16,7 @@ COMMANDS = {
     "up": "Run a node in the foreground.",
     "demo": "Show the engine at work, on nothing but Python.",
     "status": "Show a node at a glance.",
+    "mapping": "Look at a node's mappings; stop, move and start them.",
     "init": "Write a small working project.",
     "validate": "Check a configuration.",
     "config": "Show the configuration as understood.",

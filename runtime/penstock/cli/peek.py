@@ -13,7 +13,7 @@ from penstock.cli.failures import Wrong
 from penstock.cli.loading import context_of, load_project, operations_of, source_of
 from penstock.cli.options import command, data_dir_option, file_option
 from penstock.cli.output import write_json_line
-from penstock.cli.times import unix_ms
+from penstock.cli.starts import read_start
 
 LIMIT = 10
 
@@ -53,20 +53,9 @@ def peek(
     config = source_of(project, source)
     if config.type.operate is None:
         raise Wrong(f"a source of type {config.type.name} can not be looked into")
-    where = _start(start)
+    where = read_start("--from", start)
     shown_max = limit if limit is not None or follow else LIMIT
     asyncio.run(_peek(config.type, context_of(project, config), where, shown_max, follow=follow, as_json=as_json))
-
-
-def _start(text: str) -> Start | int:
-    if text in {"TRIM_HORIZON", "LATEST"}:
-        return Start("LATEST" if text == "LATEST" else "TRIM_HORIZON")
-    if text.isdecimal():
-        return int(text)
-    found_ms = unix_ms(text)
-    if found_ms is None:
-        raise Wrong(f"--from is '{text}'; TRIM_HORIZON, LATEST, a time such as 2026-01-31T12:00:00Z, or a position")
-    return Start("AT_TIMESTAMP", found_ms)
 
 
 async def _peek(

@@ -59,7 +59,11 @@ def _option(name: str, **settings: Any) -> Callable[[F], F]:
     help=f"End when there has been nothing left to do for so long ({IDLE_S:g} when not said).",
 )
 @_option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="With --until-idle: give up after so long.")
-@_option("--fail-on-dropped", is_flag=True, help="With --until-idle: end with 1 when a record was given up.")
+@_option(
+    "--fail-on-dropped",
+    is_flag=True,
+    help="With --until-idle: end with 1 when a record was given up, delivered to a destination or not.",
+)
 def up(file: str, data_dir: Path | None, as_json: bool, **options: Any) -> None:  # noqa: FBT001 - click passes flags by name
     """Run a node in the foreground, until SIGTERM or Ctrl-C (which let running invocations end) or until it is idle.
 

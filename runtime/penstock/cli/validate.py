@@ -14,10 +14,13 @@ from penstock.cli.options import command, data_dir_option, file_option
 from penstock.cli.output import write_json
 from penstock.cli.session import session
 from penstock.configuration import ConfigurationError, Finding, Project
+from penstock.plugins import Registry, load_plugins
 
 
 @command("validate", example="penstock validate\npenstock validate -f shop/penstock.yaml --connect")
-@click.option("--connect", is_flag=True, help="Also look at brokers and sources, and import every function.")
+@click.option(
+    "--connect", is_flag=True, help="Also look at brokers, sources and destinations, and import every function."
+)
 @file_option()
 @data_dir_option
 def validate(*, connect: bool, file: str, data_dir: Path | None, as_json: bool) -> None:
@@ -26,27 +29,30 @@ def validate(*, connect: bool, file: str, data_dir: Path | None, as_json: bool) 
     Ends with 2 if something is wrong, and with 3 if nothing is but a broker can not be reached.
     """
     try:
-        project = load_project(file, data_dir)
+        registry = load_plugins()
+        project = load_project(file, data_dir, registry=registry)
     except ConfigurationError as error:
         _report(error.findings, (), None, as_json=as_json)
         raise Failure(code=WRONG) from None
     errors, code = list(project.problems), WRONG if project.problems else 0
     if connect:
-        found, code = _connected(project, file, code)
+        found, code = asyncio.run(_connected(project, registry, file, code))
         errors += found
     _report(errors, project.warnings, project, as_json=as_json)
     if code:
         raise Failure(code=code)
 
 
-def _connected(project: Project, file: str, code: int) -> tuple[list[Finding], int]:
+async def _connected(project: Project, registry: Registry, file: str, code: int) -> tuple[list[Finding], int]:
     # Imported here: without --connect nothing of the functions' machinery is needed.
-    from penstock.cli.connecting import Checked, connect, worst_code  # noqa: PLC0415
+    from penstock.cli.connecting import connect, worst_code  # noqa: PLC0415
+    from penstock.cli.destination_check import check_destinations  # noqa: PLC0415
 
-    broken = {finding.path.split(".")[1] for finding in project.problems}
-    checked: list[Checked] = asyncio.run(connect(project, file))
-    checked = [each for each in checked if each.finding.path.removeprefix("Sources.") not in broken]
-    return [each.finding for each in checked], code or worst_code(checked)
+    found, of_destinations = await asyncio.gather(connect(project, file), check_destinations(project, registry, file))
+    said = {finding.problem for finding in project.problems}
+    checked = [each for each in (*found, *of_destinations) if each.finding.problem not in said]
+    in_order = sorted((each.finding for each in checked), key=lambda finding: finding.line)
+    return in_order, code or worst_code(checked)
 
 
 def _report(errors: Sequence[Finding], warnings: Sequence[Finding], project: Project | None, *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from penstock.configuration.masking import MASK, mask_function
 from penstock.configuration.names import find_source, mapping_uuid
 from penstock.configuration.node import is_listen
 from penstock.configuration.project import (
+    DestinationConfig,
     Finding,
     FunctionConfig,
     MappingConfig,
@@ -24,6 +25,7 @@ from penstock.configuration.schema import schema
 __all__ = [
     "MASK",
     "ConfigurationError",
+    "DestinationConfig",
     "Finding",
     "FunctionConfig",
     "MappingConfig",

@@ -25,6 +25,7 @@ class Findings:
         self._errors: list[Finding] = []
         self._warnings: list[Finding] = []
         self._problems: list[Finding] = []
+        self._notes: dict[str, str] = {}
 
     def error(self, line: int, path: str, problem: str, allowed: str = "", *, file: str | None = None) -> None:
         """Add what is wrong; the file is another one where the fault lies in a function's code."""
@@ -39,6 +40,14 @@ class Findings:
     def problem(self, line: int, path: str, problem: str, allowed: str = "") -> None:
         """Add what is wrong with this installation and not with the file: a plugin that can not be loaded."""
         self._problems.append(Finding(file=self.file, line=line, path=path, problem=problem, allowed=allowed))
+
+    def note(self, path: str, text: str) -> None:
+        """Add how a setting came to the value that it has, where the file says another one."""
+        self._notes[path] = text
+
+    def notes(self) -> dict[str, str]:
+        """List the notes by the path of their setting."""
+        return dict(self._notes)
 
     def warnings(self, mask: Callable[[str], str]) -> tuple[Finding, ...]:
         """List the warnings by line, with secrets masked."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from penstock.configuration.destinations import DestinationReader
 from penstock.configuration.findings import ConfigurationError, Findings
 from penstock.configuration.functions import Function, FunctionReader
 from penstock.configuration.mappings import MappingReader, guessed_kind
@@ -20,6 +21,8 @@ from penstock.configuration.validator import Validator, nearest
 from penstock.plugins import Registry
 
 SECTIONS = ("Name", "Connections", "Sources", "Functions", "Globals", "Settings")
+NOTES = "x-notes"
+"""Where a configuration as understood says how a value came about that is not the file's own."""
 FILE_BYTES_MAX = 8_388_608
 
 
@@ -126,7 +129,16 @@ class _Reader:
         function_reader = FunctionReader(self._validator, settings, folder_shown=self._folder_shown)
         function_reader.read_globals(self._section(root, "Globals")[0])
         functions = function_reader.read(functions_section)
-        mapping_reader = MappingReader(self._validator, name, sources, clock=self._clock)
+        destinations = DestinationReader(
+            self._findings,
+            self._registry,
+            project=name,
+            folder=self._validator.folder,
+            node=settings,
+            sources=sources,
+            functions=functions,
+        )
+        mapping_reader = MappingReader(self._validator, name, sources, destinations, clock=self._clock)
         mappings: list[MappingConfig] = []
         for function_name, function in functions.items():
             found, shown = mapping_reader.read(function_name, function)
@@ -139,6 +151,7 @@ class _Reader:
             "Sources": {name: source.part.shown for name, source in sources.items() if source},
             "Functions": {name: function.part.shown for name, function in functions.items()},
             "Settings": settings_part.shown,
+            **({NOTES: notes} if (notes := self._findings.notes()) else {}),
         }
         return _Read(name, settings, sources, functions, mappings, _plain(masked))
 

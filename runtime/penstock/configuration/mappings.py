@@ -1,54 +1,44 @@
 """The `Events` of functions: each one a mapping, with Lambda's names translated into the core's."""
 
 import dataclasses
-import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from penstock.api import Setting, SettingsError, Start, StreamCapabilities
+from penstock.api import Setting, SettingsError
+from penstock.configuration.destinations import DestinationReader
+from penstock.configuration.draft import Draft
 from penstock.configuration.filters import read_criteria
 from penstock.configuration.findings import Findings
 from penstock.configuration.functions import Function
 from penstock.configuration.names import FUNCTION_NAME, FUNCTION_NAME_ALLOWED, find_source, mapping_uuid
-from penstock.configuration.project import FunctionConfig, MappingConfig, SourceConfig
+from penstock.configuration.project import MappingConfig, SourceConfig
+from penstock.configuration.queue_mappings import queue_settings, warn_of_queue
 from penstock.configuration.sources import Source
+from penstock.configuration.starting import read_start
+from penstock.configuration.stream_mappings import stream_settings, warn_of_stream
 from penstock.configuration.tree import Entry, Scalar, Section
 from penstock.configuration.validator import Part, Validator, nearest
-from penstock.configuration.vocabulary import (
-    BATCHING_WINDOW_MS_BY_FORMAT,
-    EVENT_FORMATS_LATER,
-    EVENT_FORMATS_SUPPORTED,
-    NOT_YET,
-    mapping_table,
-)
-from penstock.core.settings import QueueSettings, RetryBackoff, StreamSettings
-
-VISIBILITY_TIMEOUT_MS = 30_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A mapping on its way: everything checked but how the settings go together."""
-
-    name: str
-    part: Part
-    source: Source
-    function: Function
-    event_format: str
+from penstock.configuration.vocabulary import EVENT_FORMATS_LATER, EVENT_FORMATS_SUPPORTED, NOT_YET, mapping_table
 
 
 class MappingReader:
     """Reads the events of all functions of one file."""
 
     def __init__(
-        self, validator: Validator, project: str, sources: Mapping[str, Source | None], *, clock: Callable[[], float]
+        self,
+        validator: Validator,
+        project: str,
+        sources: Mapping[str, Source | None],
+        destinations: DestinationReader,
+        *,
+        clock: Callable[[], float],
     ) -> None:
-        """Take the sources (None: known and wrong) and the time, in Unix seconds."""
+        """Take the sources (None: known and wrong), who reads destinations, and the time, in Unix seconds."""
         self._validator = validator
         self._findings: Findings = validator.findings
         self._project = project
         self._sources = sources
+        self._destinations = destinations
         self._clock = clock
 
     def read(self, name: str, function: Function) -> tuple[list[MappingConfig], dict[str, Any]]:
@@ -87,13 +77,12 @@ class MappingReader:
         part = self._validator.complete(part, table)
         event_format = self._event_format(part, source.config, format_of_arn)
         self._check_own(part, source.config)
-        draft = _Draft(name, part, source, function, event_format)
+        draft = Draft(name, part, source, function, event_format)
         criteria = read_criteria(part, event_format, self._findings)
-        stream = self._stream(draft) if source.config.type.kind == "stream" else None
-        queue = self._queue(draft) if source.config.type.kind == "queue" else None
-        if self._findings.count() > errors_before or function.config is None:
+        made = self._stream(draft) if source.config.type.kind == "stream" else self._queue(draft)
+        if self._findings.count() > errors_before or made is None:
             return None, part
-        made = self._made(draft, function.config, stream, queue)
+        part.shown.update({"Source": source.config.name, "EventFormat": event_format})
         return dataclasses.replace(made, filter_criteria=criteria), part
 
     def _check_own(self, part: Part, source: SourceConfig) -> None:
@@ -107,25 +96,36 @@ class MappingReader:
         except SettingsError as error:
             self._findings.error(*part.place(*error.path.split(".")), error.problem, error.allowed or "")
 
-    def _made(
-        self, draft: _Draft, function: FunctionConfig, stream: StreamSettings | None, queue: QueueSettings | None
-    ) -> MappingConfig:
-        draft.part.shown.update({"Source": draft.source.config.name, "EventFormat": draft.event_format})
+    def _stream(self, draft: Draft) -> MappingConfig | None:
+        start = read_start(draft, self._findings, now_ms=self._clock() * 1000)
+        destinations = self._destinations.read(draft)
+        settings = stream_settings(draft, start, destinations, self._findings)
+        warn_of_stream(draft, settings, self._findings)
+        return self._made(
+            draft, stream=settings, on_failure=destinations.on_failure, on_success=destinations.on_success
+        )
+
+    def _queue(self, draft: Draft) -> MappingConfig | None:
+        target = self._destinations.read_dead_letter_target(draft)
+        settings = queue_settings(draft, self._findings)
+        warn_of_queue(draft, settings, self._findings)
+        return self._made(draft, queue=settings, dead_letter_target=target)
+
+    def _made(self, draft: Draft, **of_kind: Any) -> MappingConfig | None:
+        if draft.function.config is None:  # wrong, and said so
+            return None
         own = {setting.name for setting in draft.source.config.type.mapping_settings}
-        mapping = MappingConfig(
+        return MappingConfig(
             name=draft.name,
             uuid=mapping_uuid(self._project, draft.name),
-            function=function,
+            function=draft.function.config,
             source=draft.source.config,
             event_format=draft.event_format,
             enabled=draft.part.values["Enabled"],
             settings={key: value for key, value in draft.part.values.items() if key in own},
-            stream=stream,
-            queue=queue,
             line=draft.part.line,
+            **of_kind,
         )
-        self._warn(draft, mapping)
-        return mapping
 
     def _source(self, entry: Entry, path: str) -> tuple[Source, str | None] | None:
         assert isinstance(entry.node, Section)  # the caller looked
@@ -168,149 +168,7 @@ class MappingReader:
             self._findings.error(*place, f"the event format {chosen!r}{later}", allowed)
         return chosen
 
-    def _stream(self, draft: _Draft) -> StreamSettings:
-        values = draft.part.values
-        return StreamSettings(
-            start=self._start(draft),
-            batch_size=values["BatchSize"],
-            batching_window_ms=self._window_ms(draft),
-            retry_attempts_max=values["MaximumRetryAttempts"],
-            backoff=self._backoff(draft),
-            function_timeout_ms=draft.function.timeout_ms,
-        )
-
-    def _queue(self, draft: _Draft) -> QueueSettings:
-        values = draft.part.values
-        given: int | None = draft.source.config.settings.get("VisibilityTimeout")
-        visibility_ms = max(VISIBILITY_TIMEOUT_MS, draft.function.timeout_ms) if given is None else given * 1000
-        return QueueSettings(
-            batch_size=values["BatchSize"],
-            batching_window_ms=self._window_ms(draft),
-            visibility_timeout_ms=visibility_ms,
-            concurrency_max=(values["ScalingConfig"] or {}).get("MaximumConcurrency"),
-            backoff=self._backoff(draft),
-            function_timeout_ms=draft.function.timeout_ms,
-            on_filtered=self._on_filtered(draft),
-        )
-
-    def _on_filtered(self, draft: _Draft) -> Literal["delete", "keep"]:
-        chosen = draft.part.values["OnFiltered"]
-        if chosen == "dead-letter":
-            self._findings.error(*draft.part.place("OnFiltered"), f"is dead-letter, which {NOT_YET}", "delete or keep")
-        return "keep" if chosen == "keep" else "delete"
-
-    def _start(self, draft: _Draft) -> Start:
-        part = draft.part
-        position = part.values["StartingPosition"]
-        timestamp = part.values["StartingPositionTimestamp"]
-        place = part.place("StartingPositionTimestamp")
-        if position is None:  # missing or wrong, and said so
-            return Start("TRIM_HORIZON")
-        if position != "AT_TIMESTAMP":
-            if timestamp is not None:
-                self._findings.error(*place, f"is given with StartingPosition {position}", "it belongs to AT_TIMESTAMP")
-            return Start(position)
-        capabilities = draft.source.config.type.capabilities
-        if not (isinstance(capabilities, StreamCapabilities) and capabilities.seekable_by_time):
-            problem = f"is AT_TIMESTAMP, and a source of type {draft.source.config.type.name} can not seek by time"
-            self._findings.error(*part.place("StartingPosition"), problem, "TRIM_HORIZON or LATEST")
-            return Start("TRIM_HORIZON")
-        found_ms = None if timestamp is None else time_ms(timestamp)
-        if timestamp is None:
-            self._findings.error(
-                *part.place("StartingPosition"), "is AT_TIMESTAMP", "StartingPositionTimestamp is missing"
-            )
-        elif found_ms is None:
-            self._findings.error(*place, f"is {timestamp!s}", "Unix seconds, or a time such as 2026-01-31T12:00:00Z")
-        elif found_ms > self._clock() * 1000:
-            self._findings.error(*place, f"{timestamp!s} is in the future", "a time that has passed")
-        else:
-            part.shown["StartingPositionTimestamp"] = (
-                timestamp if isinstance(timestamp, int | float) else str(timestamp)
-            )
-        return Start(position, found_ms)
-
-    def _window_ms(self, draft: _Draft) -> int:
-        part = draft.part
-        seconds = part.values["MaximumBatchingWindowInSeconds"]
-        milliseconds = part.values["MaximumBatchingWindowInMilliseconds"]
-        if seconds is not None and milliseconds is not None:
-            place = part.place("MaximumBatchingWindowInMilliseconds")
-            self._findings.error(*place, "is given besides MaximumBatchingWindowInSeconds", "give one of the two")
-        if seconds is not None:
-            return int(seconds) * 1000
-        window_ms: int = (
-            BATCHING_WINDOW_MS_BY_FORMAT.get(draft.event_format, 0) if milliseconds is None else milliseconds
-        )
-        part.shown["MaximumBatchingWindowInMilliseconds"] = window_ms
-        return window_ms
-
-    def _backoff(self, draft: _Draft) -> RetryBackoff:
-        given = draft.part.values["RetryBackoff"]
-        if given is None:
-            default = RetryBackoff()
-            given = {
-                "InitialMs": default.initial_ms,
-                "MaximumMs": default.maximum_ms,
-                "Multiplier": default.multiplier,
-            }
-            draft.part.shown["RetryBackoff"] = given
-        if given["InitialMs"] > given["MaximumMs"]:
-            place = draft.part.place("RetryBackoff", "MaximumMs")
-            self._findings.error(
-                *place, f"is {given['MaximumMs']}", f"at least InitialMs, which is {given['InitialMs']}"
-            )
-        return RetryBackoff(
-            initial_ms=given["InitialMs"], maximum_ms=given["MaximumMs"], multiplier=float(given["Multiplier"])
-        )
-
-    def _warn(self, draft: _Draft, mapping: MappingConfig) -> None:
-        if mapping.stream is not None and mapping.stream.retry_attempts_max < 0:
-            self._findings.warning(
-                *draft.part.place("MaximumRetryAttempts"),
-                "a record that always fails blocks its shard for ever",
-                "MaximumRetryAttempts bounds it",
-            )
-        if mapping.queue is None:
-            return
-        self._findings.warning(
-            *draft.part.place("Source"),
-            f"a message of {mapping.source.name!r} that always fails comes back for ever",
-            f"an end to retries (RedrivePolicy) {NOT_YET}",
-        )
-        if mapping.queue.visibility_timeout_ms < mapping.queue.function_timeout_ms:
-            self._findings.warning(
-                *draft.source.part.place("VisibilityTimeout"),
-                f"is shorter than the Timeout of the function {mapping.function.spec.name!r}",
-                f"{mapping.queue.function_timeout_ms // 1000} seconds or more; leases are extended while it runs",
-            )
-
 
 def guessed_kind(entry: Entry) -> str:
     """Guess from a mapping's keys whether its source is a stream or a queue."""
     return "stream" if isinstance(entry.node, Section) and "StartingPosition" in entry.node.entries else "queue"
-
-
-def time_ms(value: object) -> int | None:
-    """Read Unix seconds or an ISO 8601 time (UTC where it names no zone) as Unix milliseconds, or None."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return int(value * 1000) if value >= 0 else None
-    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-        value = dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
-    if isinstance(value, str):
-        return _text_ms(value.strip())
-    if not isinstance(value, dt.datetime):
-        return None
-    moment = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
-    return int(moment.timestamp() * 1000)
-
-
-def _text_ms(text: str) -> int | None:
-    try:
-        return (
-            time_ms(float(text)) if text.replace(".", "", 1).isdecimal() else time_ms(dt.datetime.fromisoformat(text))
-        )
-    except ValueError:
-        return None

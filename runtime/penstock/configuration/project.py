@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from penstock.api import FunctionSpec, SourceType
 from penstock.core.patterns import FilterCriteria
@@ -48,6 +48,25 @@ class FunctionConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationConfig:
+    """Where a stream mapping's invocation records go. What `kind` names is set; the others are empty.
+
+    `source` is one of the file's, or one made of an address such as `kafka://orders-failed`. `path` is absolute, a
+    folder. A `scheme` is that of a plugin's `DestinationType`, which takes the whole `text`.
+    """
+
+    kind: Literal["source", "file", "function", "scheme"]
+    text: str
+    """The address as the file has it."""
+    source: SourceConfig | None = None
+    path: Path | None = None
+    function: str = ""
+    scheme: str = ""
+    include_payload: bool = True
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MappingConfig:
     """An event source mapping. Exactly one of `stream` and `queue` is set, as the source's kind is."""
 
@@ -64,6 +83,10 @@ class MappingConfig:
     """None: the function sees everything."""
     stream: StreamSettings | None = None
     queue: QueueSettings | None = None
+    on_failure: DestinationConfig | None = None
+    on_success: DestinationConfig | None = None
+    dead_letter_target: SourceConfig | None = None
+    """Where a queue's dead letters go (D22)."""
     line: int = 0
 
 

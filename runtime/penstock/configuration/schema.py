@@ -6,7 +6,15 @@ from typing import Any
 
 from penstock.api import Setting, SourceType
 from penstock.configuration.names import FUNCTION_NAME, PROJECT_NAME, SOURCE_NAME
-from penstock.configuration.vocabulary import CONNECTION, FUNCTION, NODE_SETTINGS, mapping_table, source_table
+from penstock.configuration.vocabulary import (
+    CONNECTION,
+    FUNCTION,
+    NODE_SETTINGS,
+    RECORD_AGE_S_LEAST,
+    RECORD_AGE_S_MOST,
+    mapping_table,
+    source_table,
+)
 from penstock.plugins import Registry
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -63,7 +71,7 @@ def _any_of(make: Any, registry: Registry) -> dict[str, Any]:
 
 
 def _source(source_type: SourceType) -> dict[str, Any]:
-    made = _object(source_table(source_type.kind, source_type.settings), doc=source_type.doc, required=False)
+    made = _object(source_table(source_type), doc=source_type.doc, required=False)
     made["properties"]["Type"] = {"const": source_type.name}
     without_connection = [setting.name for setting in source_type.settings if setting.required]
     always = [name for name in without_connection if name not in source_type.connection_settings]
@@ -98,6 +106,11 @@ def _event(registry: Registry) -> dict[str, Any]:
     # The default differs between the kinds.
     made = _object(by_name.values(), required=False)
     made["properties"]["BatchSize"].pop("default", None)
+    made["properties"]["MaximumRecordAgeInSeconds"]["anyOf"] = [
+        {"enum": [-1]},
+        {"type": "integer", "minimum": RECORD_AGE_S_LEAST, "maximum": RECORD_AGE_S_MOST},
+        _PLACEHOLDER,
+    ]
     made["required"] = ["Source"]
     return made
 
@@ -145,6 +158,9 @@ def _kind(setting: Setting) -> dict[str, Any]:
             return {"anyOf": [_number(setting), _PLACEHOLDER]}
         case "choice":
             return {"anyOf": [{"enum": list(setting.choices)}, _PLACEHOLDER]}
+        case "texts" if setting.choices:
+            each = {"anyOf": [{"enum": list(setting.choices)}, _PLACEHOLDER]}
+            return {"anyOf": [{"type": "array", "items": each}, each]}
         case "section":
             return _object(setting.fields)
         case kind:

@@ -108,7 +108,7 @@ class SourceReader:
         if found is None:
             return None
         source_type, plugin = found
-        table = source_table(source_type.kind, source_type.settings)
+        table = source_table(source_type)
         part = self._validator.section(entry.node, table, path=path, line=entry.line, free=plugin is not None)
         if connection is not None:
             self._check_connection(part, connection, source_type, plugin)

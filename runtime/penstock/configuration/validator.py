@@ -7,7 +7,7 @@ where it came from. It never stops at the first mistake.
 import difflib
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -202,7 +202,7 @@ class Validator:
     def _texts(self, setting: Setting, node: Node, path: str, line: int) -> _Value | None:
         if isinstance(node, Scalar):
             made = self.text(node, path, line)
-            return None if made is None else _Value(_split(made.text), _split(made.shown))
+            return None if made is None else self._chosen(setting, _split(made.text), _split(made.shown), path, line)
         if not isinstance(node, Items):
             return self._wrong(setting, node, path, line)
         texts: list[Interpolated] = []
@@ -212,7 +212,15 @@ class Validator:
                 self.findings.error(item.line, where, f"is {_kind_of(item)}", "a text")
             elif (text := self.text(item, where, item.line)) is not None:
                 texts.append(text)
-        return _Value(tuple(text.text for text in texts), tuple(text.shown for text in texts))
+        return self._chosen(setting, [text.text for text in texts], [text.shown for text in texts], path, line)
+
+    def _chosen(
+        self, setting: Setting, texts: Sequence[str], shown: Sequence[str], path: str, line: int
+    ) -> _Value | None:
+        if setting.choices and not set(texts) <= set(setting.choices):
+            self.findings.error(line, path, f"is {', '.join(map(repr, shown))}", expected(setting))
+            return None
+        return _Value(tuple(texts), tuple(shown))
 
     def _any(self, node: Node, path: str, line: int) -> _Value | None:
         if isinstance(node, Items):
@@ -294,6 +302,8 @@ def expected(setting: Setting) -> str:
             return _expected_number(setting)
         case "choice":
             return f"one of {', '.join(setting.choices)}"
+        case "texts" if setting.choices:
+            return f"a list of {', '.join(setting.choices)}, or of nothing"
         case kind:
             return {
                 "boolean": "true or false",

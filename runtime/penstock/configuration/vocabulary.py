@@ -4,12 +4,20 @@ Names, ranges and defaults are Lambda's (`lambda-semantics.md §1`); what the en
 refusal, so that it is never ignored. A source type's own settings come from its plugin.
 """
 
-from penstock.api import Setting
-from penstock.core.settings import RetryBackoff
+from dataclasses import replace
+
+from penstock.api import QueueCapabilities, Setting, SourceType, Start
+from penstock.core.settings import RetryBackoff, StreamSettings
 
 NOT_YET = "is not supported yet"
+DEAD_LETTER_TARGET = "the name or ARN of a source that can be written"
+DESTINATIONS = "a source's name or ARN, file:FOLDER, function:NAME, or an address that a plugin knows"
 
 _BACKOFF = RetryBackoff()
+
+RECORD_AGE_S_LEAST = 60
+RECORD_AGE_S_MOST = 604_800
+TUMBLING_IDLE_MS = StreamSettings(start=Start("TRIM_HORIZON")).tumbling_idle_ms
 
 NODE_SETTINGS = (
     Setting("MaximumConcurrency", "integer", least=1, most=100_000, doc="environments of the whole node at once"),
@@ -58,8 +66,16 @@ QUEUE_SOURCE = (
         unit="seconds",
         doc="after how long a failed message comes back (default: 30, or the function's timeout if that is longer)",
     ),
-    Setting("RedrivePolicy", "any", refusal=NOT_YET, doc="where messages go that failed too often"),
-    Setting("FifoQueue", "boolean", default=False, refusal=NOT_YET, doc="order within message groups"),
+    Setting(
+        "RedrivePolicy",
+        "section",
+        doc="where messages go that failed too often",
+        fields=(
+            Setting("maxReceiveCount", "integer", required=True, least=1, most=1000, doc="how often a message is run"),
+            Setting("deadLetterTargetArn", "text", required=True, doc=DEAD_LETTER_TARGET),
+        ),
+    ),
+    Setting("FifoQueue", "boolean", default=False, doc="messages have groups, and keep their order within each"),
 )
 
 CONNECTION = (Setting("Type", "text", required=True, doc="the type of source that the connection is for"),)
@@ -119,7 +135,6 @@ _MAPPING_BOTH = (
             Setting("Multiplier", "number", default=_BACKOFF.multiplier, least=1, most=1000),
         ),
     ),
-    Setting("FunctionResponseTypes", "any", default=[], refusal=NOT_YET, doc="[ReportBatchItemFailures]"),
     Setting("FilterCriteria", "any", default={}, doc="which records the function sees: {Filters: [{Pattern: …}]}"),
     Setting("ProvisionedPollerConfig", "any", default={}, refusal=NOT_YET, doc="how many pollers"),
     Setting("MetricsConfig", "any", default={}, refusal=NOT_YET, doc="which metrics"),
@@ -128,6 +143,11 @@ _MAPPING_BOTH = (
     Setting("KMSKeyArn", "any", refusal=NOT_YET, doc="a key for the filters"),
     Setting("EventSourceArn", "any", refusal="is not for files: name the source with Source, by its name or ARN"),
     Setting("FunctionName", "any", refusal="is not for files: the function is the one that the event stands in"),
+)
+
+_DESTINATION = (
+    Setting("Destination", "text", doc=DESTINATIONS),
+    Setting("IncludePayload", "boolean", default=True, doc="whether the records themselves are sent along"),
 )
 
 _STREAM_ONLY = (
@@ -141,15 +161,75 @@ _STREAM_ONLY = (
     Setting("StartingPositionTimestamp", "any", doc="Unix seconds or an ISO 8601 time, with AT_TIMESTAMP alone"),
     Setting("BatchSize", "integer", default=100, least=1, most=10_000, doc="the most records of one event"),
     Setting("MaximumRetryAttempts", "integer", default=-1, least=-1, most=10_000, doc="-1 is without end"),
-    Setting("MaximumRecordAgeInSeconds", "integer", default=-1, refusal=NOT_YET, doc="after how long to give up"),
-    Setting("BisectBatchOnFunctionError", "boolean", default=False, refusal=NOT_YET, doc="split what failed"),
-    Setting("ParallelizationFactor", "integer", default=1, refusal=NOT_YET, doc="lanes per shard"),
-    Setting("TumblingWindowInSeconds", "integer", default=0, refusal=NOT_YET, doc="length of a window"),
-    Setting("DestinationConfig", "any", default={}, refusal=NOT_YET, doc="where given-up records go"),
+    Setting(
+        "MaximumRecordAgeInSeconds",
+        "integer",
+        default=-1,
+        least=-1,
+        most=RECORD_AGE_S_MOST,
+        unit="seconds",
+        doc=f"when a record is given up for its age: -1 (never), or {RECORD_AGE_S_LEAST} to {RECORD_AGE_S_MOST}",
+    ),
+    Setting(
+        "BisectBatchOnFunctionError",
+        "boolean",
+        default=False,
+        doc="split a batch that failed, until the record that fails is alone",
+    ),
+    Setting(
+        "FunctionResponseTypes",
+        "texts",
+        default=(),
+        choices=("ReportBatchItemFailures",),
+        doc="[ReportBatchItemFailures]: the function's response says from which record on it failed",
+    ),
+    Setting(
+        "ParallelizationFactor",
+        "integer",
+        default=1,
+        least=1,
+        most=10,
+        doc="how many batches of one shard run at once; records of one key stay in order",
+    ),
+    Setting(
+        "TumblingWindowInSeconds",
+        "integer",
+        default=0,
+        least=0,
+        most=900,
+        unit="seconds",
+        doc="the length of the windows over which the function carries a state (0: none)",
+    ),
+    Setting(
+        "TumblingWindowIdleSeconds",
+        "number",
+        least=0,
+        most=3600,
+        unit="seconds",
+        doc=f"how long after its end a window without new records closes (default: {TUMBLING_IDLE_MS // 1000} seconds)",
+    ),
+    Setting(
+        "DestinationConfig",
+        "section",
+        doc="where the records of invocations go",
+        fields=(
+            Setting("OnFailure", "section", fields=_DESTINATION, doc="where what is given up goes"),
+            Setting("OnSuccess", "section", fields=_DESTINATION, doc="where what the function returned goes"),
+        ),
+    ),
+    Setting(
+        "OnDestinationRefusal",
+        "choice",
+        choices=("hold", "drop"),
+        doc="what to do where a destination refuses for good: wait for somebody (hold, the default), or go on (drop)",
+    ),
+    Setting(
+        "MaximumDeliveryAttempts",
+        "integer",
+        least=1,
+        doc="how often a destination that fails is tried (default: until it takes the record)",
+    ),
     Setting("MixPartitions", "boolean", default=False, refusal=NOT_YET, doc="events with several partitions"),
-    Setting("OnDestinationRefusal", "any", refusal=NOT_YET, doc="hold or drop what a destination refuses"),
-    Setting("MaximumDeliveryAttempts", "any", refusal=NOT_YET, doc="when a failed delivery is given up"),
-    Setting("TumblingWindowIdleSeconds", "any", refusal=NOT_YET, doc="when an idle window closes"),
 )
 
 _QUEUE_ONLY = (
@@ -160,16 +240,34 @@ _QUEUE_ONLY = (
         doc="how many invocations at once",
         fields=(
             Setting("MaximumConcurrency", "integer", least=1, most=1000, doc="invocations of this mapping at once"),
-            Setting("Policy", "any", default="eager", refusal=NOT_YET, doc="how fast concurrency grows"),
+            Setting(
+                "Policy",
+                "choice",
+                default="eager",
+                choices=("eager", "lambda", "lambda-2023"),
+                doc="how fast concurrency grows: at once, or as on AWS today or in 2023",
+            ),
         ),
     ),
-    Setting("GroupFailureMode", "any", refusal=NOT_YET, doc="what a failure in a message group holds back"),
+    Setting(
+        "FunctionResponseTypes",
+        "texts",
+        default=(),
+        choices=("ReportBatchItemFailures",),
+        doc="[ReportBatchItemFailures]: the function's response says which messages failed",
+    ),
+    Setting(
+        "GroupFailureMode",
+        "choice",
+        choices=("group", "aws"),
+        doc="what a failure in a FIFO queue holds back: the later ones of its group (group, the default), or nothing",
+    ),
     Setting(
         "OnFiltered",
         "choice",
         default="delete",
         choices=("delete", "keep", "dead-letter"),
-        doc="what becomes of a message that no filter matches: deleted, as on AWS, or left for others",
+        doc="what becomes of a message that no filter matches: deleted, as on AWS, left for others, or a dead letter",
     ),
 )
 
@@ -210,9 +308,13 @@ def mapping_table(kind: str, own: tuple[Setting, ...]) -> tuple[Setting, ...]:
     return (*base, *(setting for setting in own if setting.name not in names))
 
 
-def source_table(kind: str, own: tuple[Setting, ...]) -> tuple[Setting, ...]:
+def source_table(source_type: SourceType) -> tuple[Setting, ...]:
     """Join the keys of every source with a type's own; a type may say its own default of `Create`."""
-    base = (*SOURCE, *QUEUE_SOURCE) if kind == "queue" else SOURCE
+    own, capabilities = source_type.settings, source_type.capabilities
+    base: tuple[Setting, ...] = (*SOURCE, *QUEUE_SOURCE) if source_type.kind == "queue" else SOURCE
+    if isinstance(capabilities, QueueCapabilities) and not capabilities.grouped:
+        no_groups = f"a source of type {source_type.name} has no message groups"
+        base = tuple(replace(each, refusal=no_groups) if each.name == "FifoQueue" else each for each in base)
     overridden = {setting.name for setting in own if setting.name in {"Create", "VisibilityTimeout"}}
     names = {setting.name for setting in base}
     return (

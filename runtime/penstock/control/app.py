@@ -1,13 +1,12 @@
-"""The node's HTTP endpoint: its health and its status, and who may ask for them.
+"""The node's HTTP endpoint: its health, its status and its mappings, and who may ask for them.
 
 The API in AWS Lambda's shape will stand on the same server.
 """
 
 import ipaddress
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -15,6 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from penstock.control.answers import answer, masked_answer, refusal, refuses
+from penstock.control.mappings import Commanded, Handler, mapping_routes
 from penstock.shell.status import NodeStatus
 
 LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
@@ -26,6 +27,9 @@ class Inspectable(Protocol):
     @property
     def is_ready(self) -> bool: ...
 
+    @property
+    def mappings(self) -> Commanded: ...
+
     def status(self) -> NodeStatus: ...
 
 
@@ -36,24 +40,35 @@ def make_app(node: Inspectable, *, loopback_only: bool, mask: Callable[[str], st
     """
 
     async def live(_: Request) -> Response:
-        return _json({"status": "live"})
+        return answer({"status": "live"})
 
     async def ready(_: Request) -> Response:
         is_ready = node.is_ready
-        return _json({"status": "ready" if is_ready else "not ready"}, code=200 if is_ready else 503)
+        return answer({"status": "ready" if is_ready else "not ready"}, code=200 if is_ready else 503)
 
     async def status(_: Request) -> Response:
-        if not loopback_only:
-            return _json({"message": "the status is shown to programs of the node's own machine only"}, code=403)
-        return _json(_masked(msgspec.to_builtins(node.status()), mask))
+        return masked_answer(node.status(), mask)
+
+    def for_this_machine(handler: Handler) -> Handler:
+        async def guarded(request: Request) -> Response:
+            if not loopback_only:
+                return refusal("this is shown to programs of the node's own machine only", code=403)
+            return await handler(request)
+
+        return guarded
 
     app: ASGIApp = Starlette(
         routes=[
             Route("/penstock/v1/health/live", live),
             Route("/penstock/v1/health/ready", ready),
-            Route("/penstock/v1/status", status),
+            Route("/penstock/v1/status", for_this_machine(status)),
+            *mapping_routes(lambda: node.mappings, mask, for_this_machine),
         ],
-        exception_handlers={404: _refusal(404, "there is nothing at this path"), 405: _refusal(405, "use GET")},
+        exception_handlers={
+            404: refuses(404, "there is nothing at this path"),
+            405: refuses(405, "this path is not asked in this way: use GET to look, and POST to change something"),
+            Exception: refuses(500, "the node has failed to answer, which is a bug; its log has the details"),
+        },
     )
     return LoopbackGuard(app) if loopback_only else app
 
@@ -71,7 +86,7 @@ class LoopbackGuard:
             headers = Headers(scope=scope)
             if "origin" in headers or not is_loopback_host(headers.get("host", "")):
                 message = "this endpoint answers local programs only, not web pages or other names of this machine"
-                await _json({"message": message}, code=403)(scope, receive, send)
+                await refusal(message, code=403)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -89,25 +104,3 @@ def is_loopback_host(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
-
-
-def _refusal(code: int, message: str) -> Callable[[Request, Exception], Response]:
-    def refuse(_: Request, __: Exception) -> Response:
-        return _json({"message": message}, code=code)
-
-    return refuse
-
-
-def _masked(value: Any, mask: Callable[[str], str]) -> Any:
-    match value:
-        case str():
-            return mask(value)
-        case dict():
-            return {key: _masked(each, mask) for key, each in value.items()}
-        case list():
-            return [_masked(each, mask) for each in value]
-    return value
-
-
-def _json(value: object, *, code: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=code, media_type="application/json")

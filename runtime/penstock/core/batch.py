@@ -9,8 +9,8 @@ from penstock.api import Message, Record
 class RecordBatch:
     """Records of one shard, in order.
 
-    `position` is where the checkpoint stands once they are settled: the last record's, or beyond it where no records
-    follow. `too_large` is a batch of one record whose event would pass the limit on its own (D13); it is never invoked.
+    `position` is the last record's, or beyond it where no records follow. `too_large` is a batch of one record whose
+    event would pass the limit on its own (D13); it is never invoked. Only a tumbling window's final batch is empty.
     """
 
     records: tuple[Record, ...]
@@ -20,12 +20,17 @@ class RecordBatch:
     @property
     def first(self) -> int:
         """The first record's position."""
-        return self.records[0].position
+        return self.records[0].position if self.records else self.position
 
     @property
     def last(self) -> int:
         """The last record's position."""
-        return self.records[-1].position
+        return self.records[-1].position if self.records else self.position
+
+    def part(self, start: int, stop: int) -> "RecordBatch":
+        """Give a part of it; the last part keeps its position."""
+        records = self.records[start:stop]
+        return RecordBatch(records, self.position if stop >= len(self.records) else records[-1].position)
 
 
 @dataclass(frozen=True, slots=True)

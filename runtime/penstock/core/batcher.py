@@ -1,20 +1,20 @@
-"""Gathers the records of one shard into batches (`lambda-semantics.md §2`, D12, D13).
+"""Gathers the records of one lane of a shard into batches (`lambda-semantics.md §2`, D12, D13).
 
 A batch is closed by whichever comes first: its number of records, its window (which starts at its first record), the
-size of its encoded event, or the bound on what may be buffered. Without a window whatever is there is a batch at once.
-What waits here has been fetched and not yet invoked.
+size of its encoded event, the end of a tumbling window, or that nothing more can come before something is taken.
+Without a window whatever is there is a batch at once. What waits here has been fetched and not yet invoked.
 """
 
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
 
 from penstock.api import Fetched, Record
 from penstock.core.batch import RecordBatch
-from penstock.core.events.layout import Layout
-
-RECORDS_AHEAD_LEAST = 1000
-"""Small batches are still fetched in lists worth a round trip."""
+from penstock.core.events.layout import Layout, raw_bytes
 
 
 @dataclass(slots=True)
@@ -42,13 +42,13 @@ class Batcher:
         batch_size: int,
         batching_window_ms: int,
         event_bytes_max: int,
-        buffer_bytes_max: int,
     ) -> None:
         """Take the layout whose events the batches become, the position to continue after, and the limits."""
         self.reached = after
         """How far the source has been read."""
-        self._buffer_bytes_max = buffer_bytes_max
         self.bytes_count = 0
+        self.waits_in_vain = False
+        """Nothing more comes before something is taken, so a batch need not wait to be full."""
         self._layout = layout
         self._batch_size = batch_size
         self._batching_window_ms = batching_window_ms
@@ -57,7 +57,8 @@ class Batcher:
         self._taken = 0
         self._segments: deque[_Segment] = deque()
         self._window_waived = False
-        self._resume_end: int | None = None
+        self._resume_ends: deque[int] = deque()
+        self._until_ms: int | None = None
         self._cut: RecordBatch | None = None
 
     def __len__(self) -> int:
@@ -67,29 +68,45 @@ class Batcher:
     @property
     def is_resuming(self) -> bool:
         """The next batch is one that was begun before, and ends where it ended then."""
-        return self._resume_end is not None
+        return bool(self._resume_ends)
 
-    def resume(self, batch_end: int) -> None:
-        """Build the next batch up to this position, whatever the settings say: it was tried before (D2)."""
-        self._resume_end = batch_end
+    @property
+    def resume_ends(self) -> tuple[int, ...]:
+        """Where the batches end that were begun before and not taken yet."""
+        return tuple(self._resume_ends)
 
-    def change(self, *, batch_size: int, batching_window_ms: int, event_bytes_max: int, buffer_bytes_max: int) -> None:
+    @property
+    def must_read_on(self) -> bool:
+        """A batch that was begun before is not read whole yet."""
+        return bool(self._resume_ends) and self.reached < self._resume_ends[0]
+
+    @property
+    def first(self) -> Record | None:
+        """The record that waits longest."""
+        return self._records[self._taken] if len(self) else None
+
+    def resume(self, ends: Sequence[int]) -> None:
+        """Build the next batches up to these positions, whatever the settings say: they were begun before (D2, D3)."""
+        self._resume_ends = deque(ends)
+
+    def change(self, *, batch_size: int, batching_window_ms: int, event_bytes_max: int) -> None:
         """Use other settings from the next batch on."""
-        self._buffer_bytes_max = buffer_bytes_max
         self._batch_size = batch_size
         self._batching_window_ms = batching_window_ms
         self._event_bytes_max = event_bytes_max
         self._cut = None
 
-    def room(self) -> tuple[int, int] | None:
-        """Tell how many records and bytes to fetch now; None while half of what may be buffered is there."""
-        records_most = max(2 * self._batch_size, RECORDS_AHEAD_LEAST)
-        bytes_free = self._buffer_bytes_max - self.bytes_count
-        if self._must_read_on():
-            return records_most, max(bytes_free, self._buffer_bytes_max // 2)
-        if len(self) > records_most // 2 or bytes_free < self._buffer_bytes_max // 2:
-            return None
-        return records_most - len(self), bytes_free
+    def limit_event(self, event_bytes_max: int) -> None:
+        """Let each event have so many bytes from now on."""
+        if event_bytes_max != self._event_bytes_max:
+            self._event_bytes_max = event_bytes_max
+            self._cut = None
+
+    def end_before(self, timestamp_ms: int | None) -> None:
+        """Close each batch before the first record of this time or later: a tumbling window ends there (D11)."""
+        if timestamp_ms != self._until_ms:
+            self._until_ms = timestamp_ms
+            self._cut = None
 
     def add(self, fetched: Fetched, now_ms: int) -> None:
         """Take in what a fetch after `reached` found."""
@@ -106,31 +123,31 @@ class Batcher:
         self._records.extend(fetched.records)
         self.bytes_count += fetched.bytes_count
         self._segments.append(_Segment(len(self._records), now_ms, fetched.position, fetched.bytes_count))
-        if self._resume_end is not None and self._records[self._taken].position > self._resume_end:
-            # The batch's own records have all been trimmed or compacted away; what follows was never tried.
-            self._resume_end = None
+        self._forget_resumed()
         if self._cut is not None and (self.is_resuming or len(self._cut.records) < self._batch_size):
             self._cut = None
 
     def is_ready(self, now_ms: int) -> bool:
         """Tell whether a batch may be taken now."""
-        if self._resume_end is not None:
-            return len(self) > 0 and self.reached >= self._resume_end
-        if not len(self):
+        if not len(self) or self.must_read_on or not self._count_wanted():
             return False
+        if self._resume_ends:
+            return True
         deadline_ms = self.deadline_ms()
         return deadline_ms is None or now_ms >= deadline_ms or self.is_full()
 
     def is_full(self) -> bool:
         """Tell whether waiting would add nothing to the next batch."""
-        if len(self) >= self._batch_size or self.room() is None:
+        if not self._count_wanted():
+            return False
+        if len(self) >= self._batch_size or self.waits_in_vain:
             return True
         cut = self._next()
         return len(cut.records) < len(self) or cut.too_large
 
     def deadline_ms(self) -> int | None:
         """Tell when the window of the next batch ends; None where there is no window or nothing waits."""
-        if not self._segments or self._resume_end is not None:
+        if not self._segments or self._resume_ends:
             return None
         if self._window_waived or not self._batching_window_ms:
             return None
@@ -147,24 +164,40 @@ class Batcher:
         if not batch.too_large:
             # A batch that the event's size closed leaves records behind that have waited already (D12).
             self._window_waived = len(batch.records) < self._count_wanted()
-        self._cut = None
         self._drop(len(batch.records))
-        self._resume_end = None
+        if self._resume_ends and batch.last >= self._resume_ends[0]:
+            self._resume_ends.popleft()
+        self._forget_resumed()
         return batch
 
+    def take_back(self, after: int) -> list[Record]:
+        """Take out all that waits beyond a position, to go elsewhere."""
+        place = bisect_right(self._records, after, lo=self._taken, key=attrgetter("position"))
+        taken, kept = self._records[place:], self._records[self._taken : place]
+        self.bytes_count = sum(map(raw_bytes, kept))
+        self._records, self._taken, self._cut = kept, 0, None
+        self.reached = min(self.reached, after)
+        if kept:
+            arrived_ms = self._segments[0].arrived_ms
+            self._segments = deque([_Segment(len(kept), arrived_ms, kept[-1].position, self.bytes_count)])
+        else:
+            self._segments.clear()
+        return taken
+
     def skip_resumed(self) -> bool:
-        """Forget the batch to resume when it turns out to hold no records any more; tells whether that was so."""
-        if self._resume_end is None or len(self) or self.reached < self._resume_end:
+        """Forget batches to resume that turn out to hold no records any more; tells whether there were such."""
+        if len(self) or self.must_read_on:
             return False
-        self._resume_end = None
-        return True
+        count = len(self._resume_ends)
+        while self._resume_ends and self._resume_ends[0] <= self.reached:
+            self._resume_ends.popleft()
+        return len(self._resume_ends) < count
 
-    def clear(self) -> None:
-        """Forget what waits."""
-        self._drop(len(self))
-
-    def _must_read_on(self) -> bool:
-        return self._resume_end is not None and self.reached < self._resume_end
+    def _forget_resumed(self) -> None:
+        """Forget a batch whose records have all been trimmed or compacted away; what follows was never tried."""
+        first = self.first
+        while self._resume_ends and first is not None and first.position > self._resume_ends[0]:
+            self._resume_ends.popleft()
 
     def _next(self) -> RecordBatch:
         if self._cut is None:
@@ -172,12 +205,15 @@ class Batcher:
         return self._cut
 
     def _count_wanted(self) -> int:
-        if self._resume_end is None:
-            return min(self._batch_size, len(self))
-        end = self._resume_end
-        count = 0
-        while count < len(self) and self._records[self._taken + count].position <= end:
-            count += 1
+        count = min(self._batch_size, len(self))
+        if self._resume_ends:
+            count = bisect_right(self._records, self._resume_ends[0], lo=self._taken, key=attrgetter("position"))
+            count -= self._taken
+        if self._until_ms is None:
+            return count
+        for index, record in enumerate(islice(self._records, self._taken, self._taken + count)):
+            if record.timestamp_ms >= self._until_ms:
+                return index
         return count
 
     def _build(self, count: int) -> RecordBatch:

@@ -1,7 +1,7 @@
 """Commands: what a machine wants done. Imperative, immutable; the shell carries them out and decides nothing.
 
 Every command with an `id` is answered by a fact with that id, sooner or later, or the machine asks again. `Prepare`,
-`ReturnEnvironment`, `Announce` and `Release` need no answer.
+`ReturnEnvironment`, `ForgetState`, `Announce` and `Release` need no answer.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,9 @@ from typing import TypeAlias
 
 from penstock.api import Checkpoint, Start
 from penstock.core.batch import MessageBatch, RecordBatch
+from penstock.core.dead_letter import DeadLetter
+from penstock.core.events.window import WindowFrame
+from penstock.core.invocation_record import InvocationRecord
 from penstock.core.reports import Report
 
 
@@ -74,11 +77,53 @@ class Invoke:
     request_id: str
     batch: RecordBatch | MessageBatch
     attempt: int
+    window: WindowFrame | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Write an invocation record to the mapping's destination. Answered by `Delivered` or `DeliveryFailed`."""
+
+    id: int
+    record: InvocationRecord
+
+
+@dataclass(frozen=True, slots=True)
+class SendAway:
+    """Write a dead letter to the queue's dead-letter target. Answered by `Delivered` or `DeliveryFailed`."""
+
+    id: int
+    letter: DeadLetter
+
+
+@dataclass(frozen=True, slots=True)
+class SaveState:
+    """Store a window's state for good, under a version that is new (D11). Answered by `StateSaved` or `StoreFailed`."""
+
+    id: int
+    version: str
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LoadState:
+    """Read a window's state. Answered by `StateLoaded`, `StateMissing` or `StoreFailed`."""
+
+    id: int
+    store: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetState:
+    """Delete a window's state that no checkpoint names any more. Needs no answer; one that was missed is swept up."""
+
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """End the invocation or the receive with this id; it answers as it always does."""
+    """End the invocation, the receive or the delivery with this id; it answers as it always does."""
 
     id: int
 
@@ -110,6 +155,18 @@ class Nack:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """Store that these are to be run for the nth time now; they stay held (D22). Said before the run.
+
+    Answered by `Settled` or `SettleFailed`; doing it twice is the same as once.
+    """
+
+    id: int
+    receipts: tuple[str, ...]
+    receive_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Extend:
     """Make leases end so long from now. Answered by `Settled` or `SettleFailed`."""
 
@@ -131,8 +188,32 @@ class Release:
 
 
 StreamCommand: TypeAlias = (
-    Resolve | Fetch | RequestEnvironment | ReturnEnvironment | Prepare | Invoke | Cancel | Commit | Announce | Release
+    Resolve
+    | Fetch
+    | RequestEnvironment
+    | ReturnEnvironment
+    | Prepare
+    | Invoke
+    | Cancel
+    | Deliver
+    | SaveState
+    | LoadState
+    | ForgetState
+    | Commit
+    | Announce
+    | Release
 )
 QueueCommand: TypeAlias = (
-    Receive | RequestEnvironment | ReturnEnvironment | Invoke | Cancel | Ack | Nack | Extend | Announce | Release
+    Receive
+    | RequestEnvironment
+    | ReturnEnvironment
+    | Invoke
+    | Cancel
+    | Ack
+    | Nack
+    | Count
+    | Extend
+    | SendAway
+    | Announce
+    | Release
 )

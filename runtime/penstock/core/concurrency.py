@@ -43,7 +43,12 @@ class Concurrency:
 
     def has_room(self, function: str) -> bool:
         """Tell whether an environment of this function would be granted right now."""
-        return self.held < self.node_max and self._function_held.get(function, 0) < self._function_cap(function)
+        return self.room(function) > 0
+
+    def room(self, function: str) -> int:
+        """Tell how many environments of this function would be granted right now."""
+        of_function = self._function_cap(function) - self._function_held.get(function, 0)
+        return max(0, min(self.node_max - self.held, of_function))
 
     def held_by(self, function: str) -> int:
         """Tell how many environments a function has now."""

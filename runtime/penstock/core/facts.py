@@ -53,9 +53,12 @@ class EnvironmentGranted:
 
 @dataclass(frozen=True, slots=True)
 class HeadroomChanged:
-    """Whether an environment would be free right now, for a queue machine that wants to receive (D20)."""
+    """How many environments would be granted right now, for a queue machine that wants to receive (D20).
 
-    free: bool
+    It is a floor: there may be more. It is told before `EnvironmentGranted` where a grant changes it.
+    """
+
+    free: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,64 @@ class CommitFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivered:
+    """Answers `Deliver`: the destination has it. `shrunk`: without its payload, since it was too large with it."""
+
+    id: int
+    shrunk: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFailed:
+    """Answers `Deliver`. `refused`: the destination will never take it, however often it is sent (D14)."""
+
+    id: int
+    reason: str
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StateSaved:
+    """Answers `SaveState`: it is durable, in the store of this name."""
+
+    id: int
+    store: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateLoaded:
+    """Answers `LoadState`."""
+
+    id: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StateMissing:
+    """Answers `LoadState`: this node's store has no such version, for this `reason` (D11: `StateLost`)."""
+
+    id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFailed:
+    """Answers `SaveState` or `LoadState`: the store could not do it now."""
+
+    id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockChanged:
+    """What to add to `now_ms` for Unix time, in milliseconds. Told first of all, and when the clock was set."""
+
+    offset_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
-    """Answers `Ack`, `Nack` and `Extend`: done. `expired`: some receipts were no longer ours."""
+    """Answers `Ack`, `Nack`, `Count` and `Extend`: done. `expired`: some receipts were no longer ours."""
 
     id: int
     expired: bool = False
@@ -92,7 +151,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class SettleFailed:
-    """Answers `Ack`, `Nack` and `Extend`: not done, and may be tried again."""
+    """Answers `Ack`, `Nack`, `Count` and `Extend`: not done, and may be tried again."""
 
     id: int
     reason: str
@@ -143,6 +202,13 @@ StreamFact: TypeAlias = (
     | Responded
     | Committed
     | CommitFailed
+    | Delivered
+    | DeliveryFailed
+    | StateSaved
+    | StateLoaded
+    | StateMissing
+    | StoreFailed
+    | ClockChanged
     | Revoked
     | Lost
     | StreamSettingsChanged
@@ -157,6 +223,9 @@ QueueFact: TypeAlias = (
     | Responded
     | Settled
     | SettleFailed
+    | Delivered
+    | DeliveryFailed
+    | ClockChanged
     | Revoked
     | QueueSettingsChanged
 )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from penstock.core import reports
 from penstock.core.batch import MessageBatch
 from penstock.core.outcome import Failed, Succeeded, Throttled
+from penstock.core.queue_response import Reported
+from penstock.core.verdict import Verdict
 from penstock.core.views import InFlightView
 
 
@@ -35,25 +37,28 @@ class MessageRun:
             since_ms=self.since_ms,
         )
 
-    def report_succeeded(self, succeeded: Succeeded) -> reports.BatchSucceeded:
-        """Say that the function took the batch."""
-        return reports.BatchSucceeded(self.request_id, *self._span(), self.attempt, succeeded.duration_ms)
-
-    def report_failed(self, failed: Failed, retry_in_ms: int) -> reports.BatchFailed:
-        """Say that the function failed on it; the messages come back after so long."""
-        return reports.BatchFailed(
-            self.request_id,
-            *self._span(),
-            self.attempt,
-            failed.duration_ms,
-            failed.error_type,
-            failed.error_message,
-            retry_in_ms,
-        )
+    def report(self, found: Succeeded | Reported | Failed, verdict: Verdict) -> reports.Report:
+        """Say how it ended, and when the first of what is run again comes back."""
+        head = self.request_id, *self._span(), self.attempt, found.duration_ms
+        if isinstance(found, Succeeded):
+            return reports.BatchSucceeded(*head)
+        if isinstance(found, Failed):
+            return reports.BatchFailed(*head, found.error_type, found.error_message, verdict.retry_in_ms)
+        return reports.BatchPartlyFailed(*head, len(verdict.done), self.first_reported(found), verdict.retry_in_ms)
 
     def report_not_run(self, throttled: Throttled, retry_in_ms: int) -> reports.BatchNotRun:
         """Say that it was never run."""
         return reports.BatchNotRun(*self._span(), throttled.reason, retry_in_ms)
+
+    def error(self, found: Reported | Failed) -> tuple[str, str]:
+        """Give type and message of what went wrong; the function says nothing of what it reports."""
+        if isinstance(found, Failed):
+            return found.error_type, found.error_message
+        return "", f"the function reported {self.first_reported(found)}"
+
+    def first_reported(self, found: Reported) -> str:
+        """Give the id of the first message that was reported."""
+        return self.batch.messages[next(iter(found.delays_ms))].message_id
 
     def _span(self) -> tuple[str, str, int]:
         messages = self.batch.messages

@@ -24,6 +24,7 @@ class _InFlight:
     id: int
     checkpoint: Checkpoint
     answer_by_ms: int
+    number: int
     batches: int
     records: int
 
@@ -37,6 +38,10 @@ class Progress:
         self.has_committed = is_stored
         """The source has a checkpoint of ours."""
         self.settled = committed
+        self.number = 0
+        """Grows with each change of what is settled."""
+        self.committed_number = 0
+        """The newest such change that is stored."""
         self.refused = False
         """The source says the shard is not ours: nothing may be invoked until a commit succeeds."""
         self.last_error = ""
@@ -52,6 +57,10 @@ class Progress:
         """Everything settled is committed, and no answer is awaited."""
         return self._in_flight is None and not self._is_due
 
+    def is_stored(self, number: int) -> bool:
+        """Tell whether what was settled under this number is stored."""
+        return number <= self.committed_number or self.is_clean
+
     @property
     def _is_due(self) -> bool:
         return self.settled != self.committed or not self.has_committed
@@ -65,12 +74,18 @@ class Progress:
         return is_failing and self._batches_waiting >= UNCOMMITTED_MAX
 
     def settle(self, position: int, note: str = "", *, records: int = 0) -> None:
-        """Move the checkpoint to a position, with a note; `records` were settled by that. Committing follows."""
+        """Move the checkpoint to a position, with a note; `records` were settled by that. Committing follows.
+
+        Where other lanes hold the position back, it is the note alone that changes.
+        """
         assert position >= self.settled.position, "a checkpoint never goes back"
-        if position > self.settled.position:
+        checkpoint = Checkpoint(position, note)
+        if checkpoint != self.settled:
+            self.number += 1
+        if records or position > self.settled.position:
             self._batches_waiting += 1
             self._records_waiting += records
-        self.settled = Checkpoint(position, note)
+        self.settled = checkpoint
 
     def next(self, now_ms: int, take_id: Callable[[], int]) -> tuple[int, Checkpoint] | None:
         """Tell what to commit now, if anything, and under which id."""
@@ -86,22 +101,24 @@ class Progress:
             self.last_error = "a commit was not answered"
         self._retry_at_ms = None
         self._in_flight = _InFlight(
-            take_id(), self.settled, now_ms + ANSWER_MS, self._batches_waiting, self._records_waiting
+            take_id(), self.settled, now_ms + ANSWER_MS, self.number, self._batches_waiting, self._records_waiting
         )
         return self._in_flight.id, self.settled
 
-    def on_committed(self, fact_id: int) -> None:
-        """Take in that a commit is stored."""
-        if self._in_flight is None or self._in_flight.id != fact_id:
-            return
-        self.committed = self._in_flight.checkpoint
-        self._batches_waiting -= self._in_flight.batches
-        self._records_waiting -= self._in_flight.records
+    def on_committed(self, fact_id: int) -> int:
+        """Take in that a commit is stored; gives how many records were settled by it."""
+        stored = self._in_flight
+        if stored is None or stored.id != fact_id:
+            return 0
+        self.committed, self.committed_number = stored.checkpoint, stored.number
+        self._batches_waiting -= stored.batches
+        self._records_waiting -= stored.records
         self.has_committed = True
         self._in_flight = None
         self._failures = 0
         self.refused = False
         self.last_error = ""
+        return stored.records
 
     def on_failed(self, fact_id: int, reason: str, *, refused: bool, now_ms: int) -> int | None:
         """Take in that a commit failed; gives the wait before the next try, or None for a stale answer."""

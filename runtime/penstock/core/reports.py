@@ -35,6 +35,24 @@ class BatchFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchPartlyFailed:
+    """The function took the records before `failed_from` and reported that one (`lambda-semantics.md §3.4`).
+
+    `records` counts all of the batch, `done` those that were taken; the rest is tried again after `retry_in_ms`.
+    """
+
+    request_id: str
+    first: str
+    last: str
+    records: int
+    attempt: int
+    duration_ms: int
+    done: int
+    failed_from: str
+    retry_in_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class BatchNotRun:
     """A batch could not be handed to the function; no attempt was spent (D2)."""
 
@@ -59,6 +77,59 @@ class RecordsDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordDelivered:
+    """The destination has the invocation record of these records. `shrunk`: without its payload, for its size."""
+
+    condition: str
+    first: str
+    last: str
+    records: int
+    shrunk: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryTroubled:
+    """The destination did not take an invocation record. It is sent again after `retry_in_ms`; None: it never will be.
+
+    `refused`: the destination will not take it, whatever we do; somebody has to change something.
+    """
+
+    condition: str
+    first: str
+    last: str
+    records: int
+    reason: str
+    refused: bool
+    retry_in_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LanesChanged:
+    """The shard goes on with so many lanes (D6)."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsLate:
+    """Records came after their window was closed, and went into the open one (D11)."""
+
+    records: int
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class WindowClosed:
+    """A window's final invocation succeeded. Times are Unix milliseconds."""
+
+    start_ms: int
+    end_ms: int
+    early: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PositionLost:
     """The source had trimmed what was to be read next (D9); reading goes on behind the gap."""
 
@@ -79,6 +150,14 @@ class SourceTroubled:
     """The source or its broker failed; it is tried again."""
 
     action: str
+    reason: str
+    retry_in_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTroubled:
+    """The store of window states failed; it is tried again."""
+
     reason: str
     retry_in_ms: int
 
@@ -115,11 +194,18 @@ class LeasesExpired:
 Report: TypeAlias = (
     BatchSucceeded
     | BatchFailed
+    | BatchPartlyFailed
     | BatchNotRun
     | RecordsDropped
+    | RecordDelivered
+    | DeliveryTroubled
+    | LanesChanged
+    | RecordsLate
+    | WindowClosed
     | PositionLost
     | Started
     | SourceTroubled
+    | StoreTroubled
     | Held
     | NothingMatches
     | MessagesReturned

@@ -16,13 +16,38 @@ class RetryBackoff:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverySettings:
+    """Which invocation records a mapping sends, and what becomes of those that are not taken (D14).
+
+    `attempts_max` None: a destination that is down is tried until it takes the record. `on_refusal` is for one that
+    refuses a record for good, and not for its size.
+    """
+
+    on_failure: bool = False
+    on_success: bool = False
+    on_refusal: Literal["hold", "drop"] = "hold"
+    attempts_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSettings:
-    """A stream mapping (`lambda-semantics.md §1`). `retry_attempts_max` -1 means without end."""
+    """A stream mapping (`lambda-semantics.md §1`). `retry_attempts_max` -1 means without end.
+
+    `record_age_ms_max` None means that records never grow too old (D8). `lanes` is the parallelization factor (D6).
+    `reports_item_failures` stands for `ReportBatchItemFailures`. `tumbling_window_ms` 0 is no window (D11).
+    """
 
     start: Start
     batch_size: int = 100
     batching_window_ms: int = 0
     retry_attempts_max: int = -1
+    record_age_ms_max: int | None = None
+    bisects: bool = False
+    reports_item_failures: bool = False
+    lanes: int = 1
+    tumbling_window_ms: int = 0
+    tumbling_idle_ms: int = 5_000
+    delivery: DeliverySettings = DeliverySettings()
     backoff: RetryBackoff = RetryBackoff()
     function_timeout_ms: int = 3000
     event_bytes_max: int = PAYLOAD_BYTES_MAX
@@ -37,17 +62,36 @@ class QueueSettings:
     """A queue mapping. `concurrency_max` None means as much as the function and the node may have.
 
     `on_filtered` says what becomes of a message that no filter matches (D25): it is deleted, or comes back after the
-    visibility timeout, uncounted, for another receiver to have.
+    visibility timeout, uncounted, for another receiver to have, or goes to the dead letters. A message is a dead letter
+    after `receive_count_max` runs that failed (None: never), where `has_dead_letters` says that there is a target.
+    `group_failure_mode` is a FIFO queue's (D23). `held_max` and `held_bytes_max` bound what is held back, behind others
+    of its group or for its next run. `is_counted` and `is_delayed` are what the source can do: count a run of a message
+    that stays held, and hide one that is given back; where it can not hide, what failed stays held for its delay.
     """
 
     batch_size: int = 10
     batching_window_ms: int = 0
     visibility_timeout_ms: int = 30_000
     concurrency_max: int | None = None
-    on_filtered: Literal["delete", "keep"] = "delete"
+    on_filtered: Literal["delete", "keep", "dead-letter"] = "delete"
+    reports_item_failures: bool = False
+    is_fifo: bool = False
+    group_failure_mode: Literal["group", "aws"] = "group"
+    held_max: int = 10_000
+    held_bytes_max: int = 64 * 1024 * 1024
+    is_counted: bool = True
+    is_delayed: bool = True
+    receive_count_max: int | None = None
+    has_dead_letters: bool = False
+    scaling: Literal["eager", "lambda", "lambda-2023"] = "eager"
     backoff: RetryBackoff = RetryBackoff()
     function_timeout_ms: int = 3000
     event_bytes_max: int = PAYLOAD_BYTES_MAX
+
+    @property
+    def holds_failures(self) -> bool:
+        """What failed is not given back between two runs: for its group's order, or since it would come at once."""
+        return self.is_fifo or not self.is_delayed
 
     @property
     def lease_ms(self) -> int:

@@ -1,17 +1,16 @@
-"""What a queue machine owes its source: acks, returns and extensions that were not answered yet (D21).
+"""What a queue machine owes its source: acks, returns and counts that were not answered yet (D21, D22).
 
-An ack or return that fails is tried again until the message's lease has surely lapsed; then the message is the queue's
-again, and comes back by itself. An extension is never tried again: the next one is due soon, and one that came after
-the message was returned would hide it anew.
+What fails is tried again until the message's lease has surely lapsed; then the message is the queue's again, and comes
+back by itself. A count is tried until it was answered: its message is extended meanwhile, and twice is as once.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from penstock.core.commands import Ack, Extend, Nack
+from penstock.core.commands import Ack, Count, Nack
 
-Settling: TypeAlias = Ack | Nack | Extend
+Settling: TypeAlias = Ack | Nack | Count
 
 ANSWER_MS = 30_000
 
@@ -19,10 +18,13 @@ ANSWER_MS = 30_000
 @dataclass(slots=True)
 class _Owed:
     command: Settling
-    give_up_ms: int
+    give_up_ms: int | None
     tries: int = 0
     due_ms: int | None = None
     answer_by_ms: int | None = None
+
+    def is_lapsed(self, at_ms: int) -> bool:
+        return self.give_up_ms is not None and at_ms >= self.give_up_ms
 
     def is_overdue(self, now_ms: int) -> bool:
         return self.answer_by_ms is not None and now_ms >= self.answer_by_ms
@@ -37,20 +39,19 @@ class Settlement:
         self._owed: dict[int, _Owed] = {}
 
     def __len__(self) -> int:
-        """How many messages are being acked or returned. Extensions do not count: they settle nothing."""
-        return sum(len(owed.command.receipts) for owed in self._owed.values() if not isinstance(owed.command, Extend))
+        """How many messages are being acked or returned. Counts settle nothing."""
+        return sum(len(owed.command.receipts) for owed in self._owed.values() if not isinstance(owed.command, Count))
 
-    def owe(self, command: Settling, *, give_up_ms: int, now_ms: int) -> None:
-        """Add what `next` will give at once."""
+    def owe(self, command: Settling, *, give_up_ms: int | None, now_ms: int) -> None:
+        """Add what `next` will give at once. None: it is never given up."""
         self._owed[command.id] = _Owed(command, give_up_ms, due_ms=now_ms)
 
     def give_up(self, now_ms: int) -> list[Settling]:
-        """Forget what was never answered and is not ours any more by now; gives the acks and returns of it."""
-        overdue = [owed for owed in self._owed.values() if owed.is_overdue(now_ms)]
-        lapsed = [owed.command for owed in overdue if isinstance(owed.command, Extend) or now_ms >= owed.give_up_ms]
+        """Forget, and give, what was never answered and is not ours any more by now."""
+        lapsed = [owed.command for owed in self._owed.values() if owed.is_overdue(now_ms) and owed.is_lapsed(now_ms)]
         for command in lapsed:
             del self._owed[command.id]
-        return [command for command in lapsed if not isinstance(command, Extend)]
+        return lapsed
 
     def next(self, now_ms: int, take_id: Callable[[], int]) -> list[Settling]:
         """Give what to send now, each under an id that its answer will carry."""
@@ -82,7 +83,7 @@ class Settlement:
             return None
         owed.tries += 1
         wait_ms = self._back_off_ms(owed.tries)
-        if isinstance(owed.command, Extend) or now_ms + wait_ms >= owed.give_up_ms:
+        if owed.is_lapsed(now_ms + wait_ms):
             del self._owed[fact_id]
             return owed.command, None
         owed.answer_by_ms, owed.due_ms = None, now_ms + wait_ms

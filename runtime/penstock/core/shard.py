@@ -1,14 +1,14 @@
-"""What there is of a shard once its position is known: its checkpoint, what was read, and the batch being settled.
+"""What there is of a shard once its position is known: its lanes, and the checkpoint that follows from them.
 
-It answers what may be done next and when; the machine does it. It never reads a clock and says no command.
+It never reads a clock. What its lanes say goes out through the machine's context.
 """
 
-from collections.abc import Callable
-
 from penstock.api import Checkpoint, Fetched
-from penstock.core import note
-from penstock.core.attempt import Unsettled
-from penstock.core.batcher import Batcher
+from penstock.core import note as notes
+from penstock.core.commands import ForgetState
+from penstock.core.lanes import Lanes
+from penstock.core.machine_context import MachineContext
+from penstock.core.note import Note
 from penstock.core.progress import Progress
 
 QUIET_MS = 1_000
@@ -16,116 +16,99 @@ QUIET_MS = 1_000
 
 
 class Shard:
-    """Begins at a checkpoint; `resumed` is the note that came with it (D2)."""
+    """Begins at a checkpoint; `note` is what came with it (D2)."""
 
     def __init__(
         self,
+        context: MachineContext,
         checkpoint: Checkpoint,
-        batcher: Batcher,
         *,
-        resumed: note.Note | None,
+        note: Note | None,
         is_stored: bool,
-        back_off_ms: Callable[[int], int],
+        buffer_bytes_max: int,
         now_ms: int,
     ) -> None:
         """Take where to begin. A start that was just resolved is not stored yet, and is committed at once (D47)."""
-        self.progress = Progress(checkpoint, is_stored=is_stored, back_off_ms=back_off_ms)
-        self.batcher = batcher
-        self.unsettled: Unsettled | None = None
-        self._attempts_resumed = 0
+        self.progress = Progress(checkpoint, is_stored=is_stored, back_off_ms=context.back_off_ms)
+        self.lanes = Lanes(
+            context,
+            self.progress,
+            position=checkpoint.position,
+            note=note,
+            buffer_bytes_max=buffer_bytes_max,
+            now_ms=now_ms,
+        )
+        self._context = context
         self._quiet_since_ms: int | None = now_ms
         self._lag_beyond: int | None = None
-        if resumed is not None and resumed.batch_end > checkpoint.position:
-            self._attempts_resumed = resumed.attempts_ended
-            batcher.resume(resumed.batch_end)
 
     @property
-    def is_busy(self) -> bool:
+    def is_running(self) -> bool:
         """The function has a batch of this shard now."""
-        return self.unsettled is not None and self.unsettled.running is not None
+        return any(lane.is_running for lane in self.lanes.lanes)
 
     @property
     def is_idle(self) -> bool:
-        """Nothing is buffered, unsettled or uncommitted."""
-        is_empty = self.unsettled is None and not len(self.batcher) and not self.batcher.is_resuming
-        return is_empty and self.progress.is_clean
+        """Nothing is buffered, unsettled or uncommitted, and no window is open."""
+        lanes = self.lanes
+        return lanes.is_empty and not any(lane.has_window for lane in lanes.lanes) and self.progress.is_clean
+
+    @property
+    def lost_because(self) -> str:
+        """Why the state of its window can not be had, where it can not (D11)."""
+        window = self.lanes.lanes[0].window
+        return window.tumbling.lost_because if window is not None else ""
 
     @property
     def lag(self) -> int | None:
         """Positions known to lie ahead of what is settled; None while not known."""
         if self._lag_beyond is None:
             return None
-        unsettled = len(self.unsettled.batch.records) if self.unsettled else 0
-        return self._lag_beyond + len(self.batcher) + unsettled
+        return self._lag_beyond + len(self.lanes) + sum(lane.work.count for lane in self.lanes.lanes)
 
-    def add(self, fetched: Fetched, now_ms: int) -> None:
-        """Take in what a fetch found."""
-        if fetched.position > self.batcher.reached and self._quiet_since_ms is None:
+    def add(self, fetched: Fetched, now_ms: int) -> int:
+        """Take in what a fetch found; gives how many of its records were settled before this machine was made."""
+        if fetched.position > self.lanes.reached and self._quiet_since_ms is None:
             self._quiet_since_ms = now_ms
-        self.batcher.add(fetched, now_ms)
         self._lag_beyond = fetched.lag
+        return self.lanes.add(fetched, now_ms)
 
-    def may_invoke(self, now_ms: int) -> bool:
-        """Tell whether a batch may go to the function now."""
-        if self.progress.must_hold:
-            return False
-        unsettled = self.unsettled
-        if unsettled is None:
-            return self.batcher.is_ready(now_ms) and not self.batcher.peek().too_large
-        if unsettled.running is not None or (unsettled.due_ms is not None and now_ms < unsettled.due_ms):
-            return False
-        # The attempt that ended is on record before the next one begins (P5).
-        return unsettled.attempts_ended == 0 or self.progress.is_clean
-
-    def may_drop_too_large(self, now_ms: int) -> bool:
-        """Tell whether the next record is one whose event would pass the limit on its own, and its turn has come."""
-        is_incomplete = self.batcher.is_resuming and not self.batcher.is_ready(now_ms)
-        if is_incomplete or self.progress.must_hold or self.unsettled is not None:
-            return False
-        return len(self.batcher) > 0 and self.batcher.peek().too_large
-
-    def take_batch(self) -> Unsettled:
-        """Take the next batch; it is the one to settle until it is settled."""
-        attempts_ended = self._attempts_resumed if self.batcher.is_resuming else 0
-        self.unsettled = Unsettled(self.batcher.take(), attempts_ended=attempts_ended)
-        self._attempts_resumed = 0
-        return self.unsettled
-
-    def settle(self, unsettled: Unsettled) -> None:
-        """Move the checkpoint past a batch that is done, one way or another."""
-        self.progress.settle(unsettled.batch.position, records=len(unsettled.batch.records))
-        self.unsettled = None
-
-    def keep_attempts(self, unsettled: Unsettled) -> None:
-        """Write the attempts that ended into the checkpoint's note, with the end of the batch that they belong to."""
-        written = note.write(note.Note(unsettled.attempts_ended, unsettled.batch.last))
-        self.progress.settle(self.progress.settled.position, written)
-
-    def settle_quiet_position(self, now_ms: int) -> None:
-        """Move the checkpoint over positions that hold no records for the function, once a moment has passed."""
-        batcher = self.batcher
-        if self.unsettled is not None or len(batcher) or self._quiet_since_ms is None:
-            return
-        if batcher.skip_resumed():
-            self._attempts_resumed = 0
-        if now_ms >= self._quiet_since_ms + QUIET_MS:
+    def settle(self, now_ms: int) -> None:
+        """Let the checkpoint follow what the lanes have settled."""
+        lanes = self.lanes.lanes
+        for lane in lanes:
+            if lane.work.has_changed:
+                self._tell_progress(sum([each.work.take_finished() for each in lanes]))
+                break
+        quiet_since_ms = self._quiet_since_ms
+        if quiet_since_ms is not None and now_ms >= quiet_since_ms + QUIET_MS and self.lanes.is_empty:
             self._quiet_since_ms = None
-            if batcher.reached > self.progress.settled.position and not batcher.is_resuming:
-                self.progress.settle(batcher.reached)
+            if self.lanes.reached > self.progress.settled.position:
+                self._tell_progress(0)
 
-    def deadline_ms(self, *, is_granting: bool) -> int | None:
+    def forget_states(self) -> None:
+        """Let go of window states that no stored checkpoint names any more."""
+        window = self.lanes.lanes[0].window
+        if window is not None:
+            for version in window.tumbling.take_forgotten(self.progress.is_stored):
+                self._context.do(ForgetState(version))
+
+    def deadline_ms(self, now_ms: int) -> int | None:
         """Tell when something of it is due; None while it waits for a fact and not for time."""
-        commit_ms, batch_ms = self.progress.deadline_ms(), self._batch_ms(is_granting=is_granting)
-        return min((time for time in (commit_ms, batch_ms) if time is not None), default=None)
+        times = [self.progress.deadline_ms(), *(lane.deadline_ms(now_ms) for lane in self.lanes.lanes)]
+        if self._quiet_since_ms is not None and self.lanes.is_empty:
+            times.append(self._quiet_since_ms + QUIET_MS)
+        return min((time for time in times if time is not None), default=None)
 
-    def _batch_ms(self, *, is_granting: bool) -> int | None:
-        unsettled = self.unsettled
-        if unsettled is not None and unsettled.running is not None:
-            return unsettled.running.answer_by_ms
-        if is_granting or self.progress.must_hold:
-            return None
-        if unsettled is not None:
-            return unsettled.due_ms if unsettled.attempts_ended == 0 or self.progress.is_clean else None
-        if len(self.batcher):
-            return self.batcher.deadline_ms()
-        return self._quiet_since_ms + QUIET_MS if self._quiet_since_ms is not None else None
+    def _tell_progress(self, records: int) -> None:
+        position = max(self.lanes.position, self.progress.settled.position)
+        self.progress.settle(position, notes.write(self.lanes.note(position), position), records=records)
+        if position == self.lanes.reached:
+            self._quiet_since_ms = None
+        for lane in self.lanes.lanes:
+            lane.work.has_changed = False
+            unsettled = lane.work.unsettled
+            if unsettled is not None and unsettled.must_note:
+                unsettled.must_note, unsettled.noted = False, self.progress.number
+            if lane.window is not None:
+                lane.window.tumbling.on_settled(self.progress.number)

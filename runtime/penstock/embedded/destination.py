@@ -65,7 +65,7 @@ class EmbeddedQueueDestination:
     async def send(self, records: Sequence[Outgoing]) -> Sequence[RecordRefused | None]:
         assert self._file is not None
         assert self._queue is not None
-        answers = [_refused_by_queue(record) for record in records]
+        answers = [_refused_by_queue(record, is_fifo=self._queue.is_fifo) for record in records]
         for some in _portions(_accepted(records, answers)):
             await self._file.write(
                 partial(send_messages, queue=self._queue, messages=some, delay_ms=self._settings.delay_ms)
@@ -83,17 +83,27 @@ def _refused_by_stream(record: Outgoing) -> RecordRefused | None:
     return _too_large(record_bytes(record))
 
 
-def _refused_by_queue(record: Outgoing) -> RecordRefused | None:
+def _refused_by_queue(record: Outgoing, *, is_fifo: bool) -> RecordRefused | None:
     if record.value is None:
         return RecordRefused("a message of an embedded queue needs a body")
     if record.key is not None or record.headers:
         return RecordRefused("an embedded queue has no keys and no headers; attributes can carry them")
-    if record.group is not None or record.deduplication_id is not None:
-        return RecordRefused("message groups and deduplication ids are not supported yet by embedded queues")
+    if (refused := _refused_for_its_group(record, is_fifo=is_fifo)) is not None:
+        return refused
     if not 0 <= record.delay_ms <= DELAY_MAX_S * 1000:
         return RecordRefused(f"a delay of {record.delay_ms} ms is not between 0 and {DELAY_MAX_S} s")
     attributes_bytes = sum(len(name) + len(item.value) for name, item in record.attributes.items())
     return _too_large(len(record.value) + attributes_bytes)
+
+
+def _refused_for_its_group(record: Outgoing, *, is_fifo: bool) -> RecordRefused | None:
+    if is_fifo and not record.group:
+        return RecordRefused("a message of a FIFO queue needs a message group")
+    if is_fifo and record.delay_ms:
+        return RecordRefused("a message of a FIFO queue has no delay of its own; the queue's DelaySeconds is for all")
+    if not is_fifo and (record.group is not None or record.deduplication_id is not None):
+        return RecordRefused("a standard queue has no message groups and no deduplication ids; a FIFO queue has")
+    return None
 
 
 def _too_large(size: int) -> RecordRefused | None:

@@ -13,6 +13,7 @@ import msgspec
 
 from penstock.api import Attribute, Backlog, Message, Outgoing
 from penstock.embedded.commits import Transaction
+from penstock.embedded.fifo import begin_to_forget, next_in_order, not_sent_before
 
 
 class Queue(NamedTuple):
@@ -20,6 +21,7 @@ class Queue(NamedTuple):
 
     id: int
     name: str
+    is_fifo: bool
 
     @property
     def signal(self) -> str:
@@ -31,27 +33,28 @@ _Attributes = dict[str, tuple[str, Any]]  # text or bytes, as MessagePack tells 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Attributes).decode
 _to_json = msgspec.json.Encoder().encode
-_Row = tuple[int, str, int, int, int, str | None, str]
+_Row = tuple[int, str, int, int, int, str | None, str, str | None, str | None]
 _rows = msgspec.json.Decoder(list[_Row]).decode
 
 _SELECT_BODY = (
     "SELECT json_group_array(json_array(id, message_id, receive_count, sent_ms, coalesce(first_received_ms, 0),"
-    " CASE WHEN attributes IS NULL THEN NULL ELSE hex(attributes) END, hex(body)))"
+    " CASE WHEN attributes IS NULL THEN NULL ELSE hex(attributes) END, hex(body), group_name, deduplication_id))"
 )
+_SEQUENCE_DIGITS = 20
 _RECEIVE_BYTES_MAX = 8 * 1024 * 1024
 _IDS = "(SELECT value FROM json_each(?))"
 
 
 def find_queue(connection: sqlite3.Connection, name: str) -> Queue | None:
     """Look a queue up by its name."""
-    row = connection.execute("SELECT id, name FROM queue WHERE name = ?", (name,)).fetchone()
-    return row and Queue(*row)
+    row = connection.execute("SELECT id, name, is_fifo FROM queue WHERE name = ?", (name,)).fetchone()
+    return row and Queue(row[0], row[1], bool(row[2]))
 
 
-def create_queue(transaction: Transaction, name: str) -> bool:
+def create_queue(transaction: Transaction, name: str, *, is_fifo: bool) -> bool:
     """Make a queue unless it is there; tell whether one was made."""
     made = transaction.connection.execute(
-        "INSERT OR IGNORE INTO queue (name, created_ms) VALUES (?, ?)", (name, transaction.now_ms)
+        "INSERT OR IGNORE INTO queue (name, created_ms, is_fifo) VALUES (?, ?, ?)", (name, transaction.now_ms, is_fifo)
     )
     return made.rowcount > 0
 
@@ -59,21 +62,34 @@ def create_queue(transaction: Transaction, name: str) -> bool:
 def send_messages(transaction: Transaction, queue: Queue, messages: Sequence[Outgoing], delay_ms: int) -> None:
     """Put messages on a queue, each with its own delay or else the queue's."""
     pieces: list[bytes] = []
-    rows: list[tuple[int, str, int, int, int, int]] = []
+    rows: list[tuple[int, str, int, int, int, int, str | None, str | None]] = []
     offset = 1
-    for message in messages:
+    message_ids = (str(uuid.uuid4()) for _ in messages)
+    sent = (
+        not_sent_before(transaction, queue.id, messages, message_ids)
+        if queue.is_fifo
+        else zip(messages, message_ids, strict=False)
+    )
+    for message, message_id in sent:
         body = message.value or b""
         attributes = b""
         if message.attributes:
             attributes = _encode({name: (item.data_type, item.value) for name, item in message.attributes.items()})
         visible_ms = transaction.now_ms + (message.delay_ms or delay_ms)
-        rows.append((visible_ms, str(uuid.uuid4()), offset, len(body), offset + len(body), len(attributes)))
+        rows.append(
+            (
+                visible_ms, message_id, offset, len(body), offset + len(body), len(attributes), message.group,
+                message.deduplication_id,
+            )
+        )  # fmt: skip
         pieces += (body, attributes)
         offset += len(body) + len(attributes)
     transaction.connection.execute(
-        "INSERT INTO message (queue_id, sent_ms, visible_ms, message_id, body, attributes)"
+        "INSERT INTO message"
+        " (queue_id, sent_ms, visible_ms, message_id, body, attributes, group_name, deduplication_id)"
         " SELECT ?1, ?2, value ->> 0, value ->> 1, substr(?3, value ->> 2, value ->> 3),"
-        " CASE WHEN value ->> 5 THEN substr(?3, value ->> 4, value ->> 5) END FROM json_each(?4)",
+        " CASE WHEN value ->> 5 THEN substr(?3, value ->> 4, value ->> 5) END, value ->> 6, value ->> 7"
+        " FROM json_each(?4)",
         (queue.id, transaction.now_ms, b"".join(pieces), _to_json(rows).decode()),
     )
     transaction.touch(queue.signal)
@@ -86,25 +102,29 @@ def next_visible_ms(connection: sqlite3.Connection, queue: Queue) -> int | None:
 
 
 def receive_messages(
-    transaction: Transaction, queue: Queue, token: str, messages_max: int, lease_ms: int
+    transaction: Transaction, queue: Queue, token: str, messages_max: int, lease_ms: int, *, owner: str
 ) -> list[Message]:
     """Take messages that are visible, the longest visible first, under a lease and a token for their receipts.
 
-    Takes no more than fit an event, give or take one, whatever was asked for.
+    A FIFO queue gives them in order instead, to a receiver of this name. Takes no more than fit an event, give or take
+    one, whatever was asked for.
     """
     connection = transaction.connection
-    ((ids,),) = connection.execute(
-        "SELECT json_group_array(id) FROM (SELECT id, sum(size) OVER (ORDER BY visible_ms, id) - size AS before FROM"
-        " (SELECT id, visible_ms, length(body) AS size FROM message WHERE queue_id = ? AND visible_ms <= ?"
-        " ORDER BY visible_ms, id LIMIT ?)) WHERE before < ?",
-        (queue.id, transaction.now_ms, messages_max, _RECEIVE_BYTES_MAX),
-    ).fetchall()
+    if queue.is_fifo:
+        ids = next_in_order(transaction, queue.id, owner, messages_max=messages_max, bytes_max=_RECEIVE_BYTES_MAX)
+    else:
+        ((ids,),) = connection.execute(
+            "SELECT json_group_array(id) FROM (SELECT id, sum(size) OVER (ORDER BY visible_ms, id) - size AS before"
+            " FROM (SELECT id, visible_ms, length(body) AS size FROM message WHERE queue_id = ? AND visible_ms <= ?"
+            " ORDER BY visible_ms, id LIMIT ?)) WHERE before < ?",
+            (queue.id, transaction.now_ms, messages_max, _RECEIVE_BYTES_MAX),
+        ).fetchall()
     if ids == "[]":
         return []
     connection.execute(
-        "UPDATE message SET visible_ms = ?, receive_count = receive_count + 1, token = ?,"  # noqa: S608 - a constant
+        "UPDATE message SET visible_ms = ?, receive_count = receive_count + 1, token = ?, owner = ?,"  # noqa: S608 - a constant
         f" first_received_ms = coalesce(first_received_ms, ?) WHERE id IN {_IDS}",
-        (transaction.now_ms + lease_ms, token, transaction.now_ms, ids),
+        (transaction.now_ms + lease_ms, token, owner, transaction.now_ms, ids),
     )
     ((rows,),) = connection.execute(
         f"{_SELECT_BODY} FROM (SELECT * FROM message WHERE id IN {_IDS} ORDER BY id)",  # noqa: S608 - constants
@@ -113,15 +133,19 @@ def receive_messages(
     return [_message(row, f"{row[0]}-{token}") for row in _rows(rows)]
 
 
-def delete_messages(transaction: Transaction, receipts: Iterable[str]) -> int:
+def delete_messages(transaction: Transaction, queue: Queue, receipts: Iterable[str]) -> int:
     """Delete messages by their receipts; tell how many were still ours."""
-    return sum(
-        transaction.connection.execute(
+    deleted = 0
+    for token, ids in _by_token(receipts):
+        if queue.is_fifo:
+            begin_to_forget(transaction, queue.id, token, ids)
+        deleted += transaction.connection.execute(
             f"DELETE FROM message WHERE token = ? AND id IN {_IDS}",  # noqa: S608 - a constant
             (token, ids),
         ).rowcount
-        for token, ids in _by_token(receipts)
-    )
+    if queue.is_fifo:
+        transaction.touch(queue.signal)  # another receiver may go on with the group
+    return deleted
 
 
 def return_messages(
@@ -144,6 +168,17 @@ def return_messages(
     )
     transaction.touch(queue.signal)
     return returned
+
+
+def count_runs(transaction: Transaction, receipts: Iterable[str], *, receive_count: int) -> int:
+    """Set how often messages that stay held were run; tell how many were still ours."""
+    return sum(
+        transaction.connection.execute(
+            f"UPDATE message SET receive_count = max(receive_count, ?) WHERE token = ? AND id IN {_IDS}",  # noqa: S608 - a constant
+            (receive_count, token, ids),
+        ).rowcount
+        for token, ids in _by_token(receipts)
+    )
 
 
 def extend_leases(transaction: Transaction, receipts: Iterable[str], lease_ms: int) -> int:
@@ -191,7 +226,7 @@ def newest_id(connection: sqlite3.Connection, queue: Queue) -> int:
 
 
 def _message(row: _Row, receipt: str) -> Message:
-    _, message_id, receive_count, sent_ms, first_received_ms, attributes, body = row
+    row_id, message_id, receive_count, sent_ms, first_received_ms, attributes, body, group, deduplication_id = row
     return Message(
         message_id=message_id,
         receipt=receipt,
@@ -200,6 +235,9 @@ def _message(row: _Row, receipt: str) -> Message:
         sent_ms=sent_ms,
         first_received_ms=first_received_ms,
         attributes={} if attributes is None else _attributes(bytes.fromhex(attributes)),
+        group=group,
+        deduplication_id=deduplication_id,
+        sequence=None if group is None else f"{row_id:0{_SEQUENCE_DIGITS}}",
     )
 
 

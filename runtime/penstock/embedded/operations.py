@@ -79,7 +79,9 @@ class EmbeddedQueueOperations:
                 await file.write(_write_nothing)
 
     async def create(self) -> bool:
-        return await _create(self._settings, partial(create_queue, name=self._settings.name))
+        return await _create(
+            self._settings, partial(create_queue, name=self._settings.name, is_fifo=self._settings.is_fifo)
+        )
 
     async def peek(self, start: Start | int, *, limit: int | None, follow: bool) -> AsyncIterator[Message]:
         async with _opened(self._settings) as file:

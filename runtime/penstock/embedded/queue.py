@@ -1,6 +1,7 @@
 """The queue source `sqlite-queue`: one mapping's receiver of one queue in an embedded file."""
 
 import asyncio
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -17,9 +18,11 @@ from penstock.api import (
     SourceMissing,
 )
 from penstock.embedded.commits import Transaction
+from penstock.embedded.fifo import next_change_ms
 from penstock.embedded.file import SourceFile
 from penstock.embedded.messages import (
     Queue,
+    count_runs,
     delete_messages,
     extend_leases,
     find_queue,
@@ -45,6 +48,7 @@ class EmbeddedQueue:
     def __init__(self, source: SourceContext, mapping: MappingContext) -> None:
         self._settings = QueueSettings.of(source)
         self._lease_ms = mapping.lease_ms
+        self._owner = uuid.uuid4().hex
         self._file: SourceFile | None = None
         self._queue: Queue | None = None
         self._waiter: Waiter | None = None
@@ -77,7 +81,7 @@ class EmbeddedQueue:
             if self._next_visible_ms is not None and self._next_visible_ms <= _now_ms():
                 if messages := await self._take(messages_max):
                     return messages
-                self._next_visible_ms = await file.read(partial(next_visible_ms, queue=queue))
+                self._next_visible_ms = await file.read(partial(_next_look_ms, queue=queue))
             left_ms = (deadline - loop.time()) * 1000
             if left_ms <= 0:
                 return []
@@ -86,7 +90,8 @@ class EmbeddedQueue:
             await waiter.wait(left_ms)
 
     async def ack(self, receipts: Sequence[str]) -> None:
-        await self._settle(receipts, partial(delete_messages, receipts=receipts))
+        queue = self._opened()[1]
+        await self._settle(receipts, partial(delete_messages, queue=queue, receipts=receipts))
         self._opened()[0].housekeeper.space_was_freed()
 
     async def nack(self, receipts: Sequence[str], *, delay_ms: int, counted: bool) -> None:
@@ -94,6 +99,9 @@ class EmbeddedQueue:
         await self._settle(
             receipts, partial(return_messages, queue=queue, receipts=receipts, delay_ms=delay_ms, counted=counted)
         )
+
+    async def count(self, receipts: Sequence[str], *, receive_count: int) -> None:
+        await self._settle(receipts, partial(count_runs, receipts=receipts, receive_count=receive_count))
 
     async def reject(self, receipts: Sequence[str]) -> None:  # noqa: ARG002 - the protocol's
         raise SourceBroken(f"queue {self._settings.name!r} has no dead-letter queue of its own; set a RedrivePolicy")
@@ -111,7 +119,7 @@ class EmbeddedQueue:
         taken: list[Message] = []
 
         def take(transaction: Transaction) -> None:
-            taken[:] = receive_messages(transaction, queue, token, messages_max, self._lease_ms)
+            taken[:] = receive_messages(transaction, queue, token, messages_max, self._lease_ms, owner=self._owner)
 
         try:
             await file.write(take)
@@ -153,11 +161,19 @@ class EmbeddedQueue:
 
 
 async def open_queue(file: SourceFile, settings: QueueSettings) -> Queue:
-    """Find a queue in its file. Raises SourceMissing."""
+    """Find a queue in its file. Raises SourceMissing, and SourceBroken where it is of the other kind."""
     queue = await file.read(partial(find_queue, name=settings.name))
     if queue is None:
         raise SourceMissing(f"queue {settings.name!r} is not in {file.path}")
+    if queue.is_fifo != settings.is_fifo:
+        kinds = ("a FIFO queue", "false") if queue.is_fifo else ("a standard queue", "true")
+        raise SourceBroken(f"queue {settings.name!r} in {file.path} is {kinds[0]}, and FifoQueue is {kinds[1]}")
     return queue
+
+
+def _next_look_ms(connection: sqlite3.Connection, queue: Queue) -> int | None:
+    # What is visible in a FIFO queue and was not given has to wait for others of its group.
+    return next_change_ms(connection, queue.id, _now_ms()) if queue.is_fifo else next_visible_ms(connection, queue)
 
 
 def _now_ms() -> int:

@@ -3,10 +3,26 @@
 APPLICATION_ID = 0x50656E73
 """Written into the file's header, so that another program's database is never taken for ours."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Grows with every change of a table. A newer file than this is refused, an older one is brought up to date."""
 
-TABLES = """
+_FIFO = """
+CREATE INDEX message_in_order ON message (queue_id, id, visible_ms, group_name) WHERE group_name IS NOT NULL;
+
+CREATE TABLE deduplication (
+    queue_id INTEGER NOT NULL REFERENCES queue (id),
+    deduplication_id TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    forgotten_ms INTEGER,
+    PRIMARY KEY (queue_id, deduplication_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX deduplication_by_end ON deduplication (forgotten_ms) WHERE forgotten_ms IS NOT NULL
+"""
+"""What FIFO queues need besides."""
+
+TABLES = (
+    """
 CREATE TABLE stream (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -63,7 +79,8 @@ CREATE TABLE checkpoint (
 CREATE TABLE queue (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
-    created_ms INTEGER NOT NULL
+    created_ms INTEGER NOT NULL,
+    is_fifo INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE message (
@@ -76,16 +93,31 @@ CREATE TABLE message (
     sent_ms INTEGER NOT NULL,
     message_id TEXT NOT NULL,
     attributes BLOB,
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    group_name TEXT,
+    deduplication_id TEXT,
+    owner TEXT
 ) STRICT;
 
 CREATE INDEX message_by_visibility ON message (queue_id, visible_ms, id);
+"""
+    + _FIFO
+    + """;
 
 CREATE TABLE signal (
     key TEXT PRIMARY KEY,
     version INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+)
 
-UPGRADES: dict[int, str] = {}
+UPGRADES: dict[int, str] = {
+    1: """
+ALTER TABLE queue ADD COLUMN is_fifo INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE message ADD COLUMN group_name TEXT;
+ALTER TABLE message ADD COLUMN deduplication_id TEXT;
+ALTER TABLE message ADD COLUMN owner TEXT;
+"""
+    + _FIFO
+}
 """For each older version the statements that lead to the next one."""

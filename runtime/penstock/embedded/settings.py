@@ -68,7 +68,6 @@ QUEUE_SETTINGS = (
         unit="seconds",
         doc="how long each message sent waits before it can be received",
     ),
-    Setting("FifoQueue", "boolean", doc="message groups in order", refusal="is not supported yet"),
 )
 
 
@@ -104,6 +103,7 @@ class QueueSettings:
     path: Path
     name: str
     delay_ms: int
+    is_fifo: bool
     is_in_data_dir: bool
 
     @classmethod
@@ -114,6 +114,7 @@ class QueueSettings:
             path=path_of(source),
             name=settings.get("Queue") or source.name,
             delay_ms=_milliseconds(settings.get("DelaySeconds"), 0),
+            is_fifo=bool(settings.get("FifoQueue")),
             is_in_data_dir=not settings.get("Path"),
         )
 

@@ -197,6 +197,7 @@ def _check_factories(part: SourceType, where: str) -> None:
     for factory, parameters in {
         needed: ("source", "mapping"),
         "open_destination": ("source",),
+        "open_positions": ("source", "mapping"),
         "operate": ("source",),
         "describe": ("settings",),
         "check_settings": ("settings",),

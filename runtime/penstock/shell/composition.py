@@ -1,6 +1,6 @@
 """Puts a node's parts together: from a configuration as understood to mappings that are ready to run."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -9,19 +9,23 @@ from penstock.api import (
     MappingContext,
     Message,
     QueueSource,
-    Record,
     SourceContext,
     SourceOperations,
     StreamSource,
 )
 from penstock.configuration import MappingConfig, Project
-from penstock.configuration.project import FunctionConfig
+from penstock.configuration.project import DestinationConfig, FunctionConfig
 from penstock.core.events import Layout, Origin, queue_layout, stream_layout
+from penstock.core.events.dead_letters import Letters
+from penstock.core.events.invocation_documents import DocumentForm, InvocationDocuments
+from penstock.core.events.layout import StreamLayout
 from penstock.core.patterns.criteria import RecordFilter
 from penstock.functions.host import FunctionHost
 from penstock.plugins import Registry, check_source
+from penstock.shell.deliveries import Route
 from penstock.shell.health import Health
-from penstock.shell.queue_mapping import QueueMapping
+from penstock.shell.outlet_making import is_topic, make_letter_outlet, make_outlet, source_context
+from penstock.shell.queue_mapping import QueueMapping, Target
 from penstock.shell.reporting import Reporting
 from penstock.shell.services import Services
 from penstock.shell.stream_mapping import StreamMapping
@@ -59,25 +63,28 @@ class Composition:
         services = self._services
         reporting = Reporting(services.log.bind(mapping=config.name), health, level=services.log_level)
         self._services.environments.join(config.name, config.function.spec.name)
-        source = self._source_context(config)
+        source = source_context(self._project, config.source)
         operate: Callable[[], SourceOperations] | None = None
         if config.source.create and config.source.type.operate is not None:
             operate = partial(config.source.type.operate, source)
         if config.stream is not None:
+            self._join_destinations(config, reporting)
             return StreamMapping(
                 config,
                 open_source=partial(_open_stream, config, source, self._mapping_context(config)),
-                operate=operate,
+                operate=partial(_Beginning, operate, partial(services.deliveries.check, config.name)),
                 make_layout=partial(self._stream_layout, config),
                 make_filter=partial(self._filter, config),
                 services=services,
                 reporting=reporting,
                 health=health,
             )
+        target = self._target(config, reporting)
         return QueueMapping(
             config,
             open_source=partial(_open_queue, config, source, self._mapping_context(config)),
-            operate=operate,
+            operate=operate if target is None else partial(_Beginning, operate, target.outlet.check),
+            target=target,
             layout=self._queue_layout(config),
             record_filter=self._filter(config, ""),
             services=services,
@@ -85,12 +92,49 @@ class Composition:
             health=health,
         )
 
-    def _source_context(self, config: MappingConfig) -> SourceContext:
-        return SourceContext(
-            project=self._project.name,
-            name=config.source.name,
-            settings=config.source.settings,
-            data_dir=self._project.settings.data_dir,
+    def _join_destinations(self, config: MappingConfig, reporting: Reporting) -> None:
+        def route(destination: DestinationConfig | None) -> Route | None:
+            if destination is None:
+                return None
+            outlet = make_outlet(
+                config,
+                destination,
+                project=self._project,
+                registry=self._registry,
+                services=self._services,
+                log=reporting.log,
+            )
+            return Route(outlet, partial(self._documents, config, destination))
+
+        self._services.deliveries.join(
+            config.name, on_failure=route(config.on_failure), on_success=route(config.on_success)
+        )
+
+    def _target(self, config: MappingConfig, reporting: Reporting) -> Target | None:
+        source = config.dead_letter_target
+        if source is None:
+            return None
+        is_fifo = bool(source.settings.get("FifoQueue"))
+        letters = Letters(
+            target="stream" if source.type.kind == "stream" else "fifo-queue" if is_fifo else "queue",
+            mapping=config.name,
+            function_arn=config.function.spec.arn,
+            source_arn=config.source.arn,
+        )
+        return Target(make_letter_outlet(source, project=self._project, log=reporting.log), letters)
+
+    def _documents(self, config: MappingConfig, destination: DestinationConfig, shard: str) -> InvocationDocuments:
+        return InvocationDocuments(
+            config.event_format,
+            self._origin(config, shard),
+            form=DocumentForm(
+                payload=destination.include_payload,
+                response=destination.include_payload,
+                from_topic_to_topic=is_topic(config.source) and is_topic(destination.source),
+            ),
+            function_arn=config.function.spec.arn,
+            mapping=config.name,
+            encode=self._stream_layout(config, shard).encode,
         )
 
     def _mapping_context(self, config: MappingConfig) -> MappingContext:
@@ -106,7 +150,7 @@ class Composition:
             **queue,
         )
 
-    def _stream_layout(self, config: MappingConfig, shard: str) -> Layout[Record]:
+    def _stream_layout(self, config: MappingConfig, shard: str) -> StreamLayout:
         return stream_layout(config.event_format, self._origin(config, shard))
 
     def _queue_layout(self, config: MappingConfig) -> Layout[Message]:
@@ -131,6 +175,29 @@ class Composition:
             partition=partition,
             bootstrap_servers=bootstrap_servers,
         )
+
+
+class _Beginning:
+    """What a mapping needs before its source is opened: the source itself, and destinations that can be written.
+
+    So a destination that is missing or away is a problem that is seen before anything is given up, and the mapping
+    reads as soon as it is mended.
+    """
+
+    def __init__(
+        self, operate: Callable[[], SourceOperations] | None, check_destinations: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._operations = operate() if operate is not None else None
+        self._check_destinations = check_destinations
+
+    async def create(self) -> bool:
+        is_new = await self._operations.create() if self._operations is not None else False
+        await self._check_destinations()
+        return is_new
+
+    async def close(self) -> None:
+        if self._operations is not None:
+            await self._operations.close()
 
 
 def _topic_and_partition(shard: str) -> tuple[str, int]:

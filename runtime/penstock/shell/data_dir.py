@@ -14,7 +14,19 @@ LOCK_NAME = "node.lock"
 NODE_ID_NAME = "node-id"
 RUN_NAME = "run"
 ENDPOINT_NAME = "endpoint"
-OUR_NAMES = frozenset({LOCK_NAME, NODE_ID_NAME, f"{NODE_ID_NAME}.new", RUN_NAME, "logs", ".gitignore"})
+OVERRIDES_NAME = "overrides.json"
+OUR_NAMES = frozenset(
+    {
+        LOCK_NAME,
+        NODE_ID_NAME,
+        f"{NODE_ID_NAME}.new",
+        RUN_NAME,
+        OVERRIDES_NAME,
+        f"{OVERRIDES_NAME}.new",
+        "logs",
+        ".gitignore",
+    }
+)
 OUR_DATABASES = ("store.db", "sources.db")
 
 

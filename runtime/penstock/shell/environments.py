@@ -4,28 +4,32 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, cast
 
 from penstock.api import Executor, Invocation, InvocationResult, Message, NotRun, Record
 from penstock.core import commands as do
 from penstock.core import facts
 from penstock.core.batch import MessageBatch, RecordBatch
 from penstock.core.concurrency import Concurrency
-from penstock.core.events.layout import Layout
+from penstock.core.events.layout import Layout, StreamLayout
+from penstock.core.events.window import splice
 
 PREPARE_AFTER_S = 0.001
 """By then the event of the invocation that has just begun is on its way; encoding the next one would hold it up."""
+
+ROOM_TOLD_MAX = 16
+"""However many environments are free, a mapping is told of so many: enough for one receive."""
 
 ENDED_BY_NODE = NotRun("the invocation was ended by the node")
 
 
 @dataclass(slots=True)
 class _Watcher:
-    """A queue machine that wants to know whether an environment would be free."""
+    """A queue machine that wants to know how many environments would be free."""
 
     function: str
     post: Callable[[facts.HeadroomChanged], None]
-    free: bool = True
+    free: int
 
 
 @dataclass(slots=True)
@@ -39,6 +43,26 @@ class _Running:
     grant: int
 
 
+class _Client(Protocol):
+    """Whoever asks for environments."""
+
+    function: str
+
+    def on_granted(self, request_id: int) -> None: ...
+
+
+class _OneRun:
+    """Somebody who runs a function once."""
+
+    def __init__(self, function: str) -> None:
+        self.function = function
+        self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_granted(self, _request_id: int) -> None:
+        if not self.granted.done():
+            self.granted.set_result(None)
+
+
 class Environments:
     """One per node. Says who may run, and runs."""
 
@@ -46,9 +70,9 @@ class Environments:
         """Take how many environments the node may have at once."""
         self.concurrency = Concurrency(node_max=node_max)
         self._executors: dict[str, Executor] = {}
-        self._clients: dict[int, MachineEnvironments] = {}
+        self._clients: dict[int, _Client] = {}
         self._watched: dict[str, _Watched] = {}
-        self._was_full = False
+        self._node_room = room_told(node_max)
         self._last_number = 0
 
     def add_function(self, name: str, executor: Executor, environments_max: int | None) -> None:
@@ -84,9 +108,25 @@ class Environments:
         self._clients[self._last_number] = client
         return client
 
+    async def run_once(self, mapping: str, function: str, invocation: Invocation) -> InvocationResult:
+        """Run a function on one event for somebody who is no machine, when its turn has come.
+
+        `mapping` is who asks, known by `join`. Cancelling ends the wait, or the invocation.
+        """
+        self._last_number += 1
+        requester = (self._last_number, 0)
+        client = self._clients[requester[0]] = _OneRun(function)
+        try:
+            self.request(requester, mapping, function)
+            await client.granted
+            return await self._executors[function].invoke(invocation)
+        finally:
+            self.give_back(requester, function)
+            self.forget(requester[0])
+
     def watch(self, number: int, function: str, post: Callable[[facts.HeadroomChanged], None]) -> None:
-        """Tell a machine, now and at each change, whether an environment would be free (D20)."""
-        watcher = _Watcher(function, post, free=self.concurrency.has_room(function))
+        """Tell a machine, now and as that changes, how many environments would be free (D20)."""
+        watcher = _Watcher(function, post, free=room_told(self.concurrency.room(function)))
         self._watched.setdefault(function, _Watched()).watchers[number] = watcher
         post(facts.HeadroomChanged(watcher.free))
 
@@ -108,28 +148,31 @@ class Environments:
         self._tell(self.concurrency.give_back(requester), function)
 
     def _tell(self, granted: list[Any], function: str) -> None:
-        functions = {function}
-        for number, request_id in granted:
-            client = self._clients[number]
-            functions.add(client.function)
-            client.on_granted(request_id)
+        # Who has something waiting must not believe that what it is granted is still free.
         if self._watched:
-            self._tell_watchers(functions)
+            self._tell_watchers({function, *(self._clients[number].function for number, _ in granted)})
+        for number, request_id in granted:
+            self._clients[number].on_granted(request_id)
 
     def _tell_watchers(self, functions: set[str]) -> None:
-        is_full = self.concurrency.held >= self.concurrency.node_max
-        if is_full != self._was_full:
-            self._was_full = is_full
+        node_room = room_told(self.concurrency.node_max - self.concurrency.held)
+        if node_room != self._node_room:
+            self._node_room = node_room
             functions = set(self._watched)
         for function in functions:
             watched = self._watched.get(function)
             if watched is None:
                 continue
-            free = self.concurrency.has_room(function)
+            free = room_told(self.concurrency.room(function))
             for watcher in watched.watchers.values():
                 if watcher.free != free:
                     watcher.free = free
                     watcher.post(facts.HeadroomChanged(free))
+
+
+def room_told(free: int) -> int:
+    """Round what is free down to a power of two, so that few changes of it are worth telling."""
+    return min(1 << (free.bit_length() - 1), ROOM_TOLD_MAX) if free > 0 else 0
 
 
 class MachineEnvironments:
@@ -187,6 +230,8 @@ class MachineEnvironments:
     def invoke(self, command: do.Invoke) -> None:
         """Run the function in a task; the fact `Responded` follows, whatever happens."""
         event = self._event(command.batch)
+        if command.window is not None:
+            event = splice(event, cast("StreamLayout", self._layout).window_members(command.window))
         task = self._loop.create_task(self._executor.invoke(Invocation(command.request_id, event)))
         self._running[command.id] = _Running(task, command.grant)
         task.add_done_callback(partial(self._on_done, command))

@@ -14,6 +14,8 @@ TroubleKind = Literal["unavailable", "wrong", "broken"]
 NO_RECORDS = "No records processed"
 OK = "OK"
 CALL_FAILED = "PROBLEM: Function call failed"
+PARTLY_FAILED = "PROBLEM: Function reported batch item failures"
+"""Ours: what AWS says here is not known, and a call that reports failures has not failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,13 @@ class Health:
         self.trouble: Trouble | None = None
         self.failure = ""
         """Why it stopped for good."""
-        self.last_error = ""
         self.warning = ""
         """What is allowed, and looks wrong while it runs."""
         self.counted = Counters()
         """What machines that are gone have counted."""
         self._now_ms = now_ms
+        self._last_error = ""
+        self._delivery_error = ""
         self._last_batch = NO_RECORDS
 
     @property
@@ -50,6 +53,11 @@ class Health:
         if self.trouble is not None:
             return f"PROBLEM: {self.trouble.reason}"
         return self._last_batch
+
+    @property
+    def last_error(self) -> str:
+        """Say what went wrong last: with a destination, as long as that lasts, and otherwise with a batch."""
+        return self._delivery_error or self._last_error
 
     def on_trouble(self, error: SourceError) -> bool:
         """Hear that the source failed; True when that is news."""
@@ -72,17 +80,26 @@ class Health:
                 self._last_batch = OK
             case reports.BatchFailed():
                 self._last_batch = CALL_FAILED
-                self.last_error = f"{report.error_type}: {report.error_message}"
-            case reports.BatchNotRun():
+                self._last_error = f"{report.error_type}: {report.error_message}"
+            case reports.BatchPartlyFailed():
+                self._last_batch = PARTLY_FAILED
+                left = report.records - report.done
+                self._last_error = f"the function reported {report.failed_from} as failed; {left} records are not done"
+            case reports.DeliveryTroubled():
+                error = f"the destination did not take {_span(report)}: {report.reason}"
+                if report.retry_in_ms is None:
+                    self._last_error, self._delivery_error = error, ""
+                else:
+                    self._delivery_error = error
+            case reports.RecordDelivered():
+                self._delivery_error = ""
+            case reports.BatchNotRun() | reports.StoreTroubled() | reports.Held():
                 self._last_batch = f"PROBLEM: {report.reason}"
-                self.last_error = report.reason
+                self._last_error = report.reason
             case reports.NothingMatches():
                 self.warning = (
                     f"its filter has matched nothing of the first {report.records} messages; all of them were deleted"
                 )
-            case reports.Held():
-                self._last_batch = f"PROBLEM: {report.reason}"
-                self.last_error = report.reason
             case _:
                 pass
 
@@ -94,11 +111,19 @@ class Health:
     def keep(self, counters: Counters) -> None:
         """Keep what a machine has counted that goes away."""
         self.counted = add_counters(self.counted, counters)
+        # Whatever it waited for is another's concern now.
+        self._delivery_error = ""
 
 
 def add_counters(left: Counters, right: Counters) -> Counters:
     """Add two sets of counters."""
     return Counters(**{one.name: getattr(left, one.name) + getattr(right, one.name) for one in fields(Counters)})
+
+
+def _span(report: reports.DeliveryTroubled) -> str:
+    if report.records == 1:
+        return f"the document of record {report.first}"
+    return f"the document of {report.records} records, {report.first} to {report.last}"
 
 
 def trouble_kind(error: SourceError) -> TroubleKind:

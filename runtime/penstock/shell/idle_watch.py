@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Sequence
 
 from penstock.api import SourceError
-from penstock.core.views import QueueView, StreamView
+from penstock.core.events.instants import iso_seconds
+from penstock.core.views import DeliveryView, QueueView, StreamView
 from penstock.shell.composition import Mapping
 from penstock.shell.health import add_counters
 from penstock.shell.idleness import Idleness, MappingObservation, PartObservation, Verdict
+from penstock.shell.inspection import HELD, records_in_flight
 from penstock.shell.machine_driver import clock_ms
 from penstock.shell.queue_mapping import QueueMapping
 from penstock.shell.stream_mapping import StreamMapping
@@ -95,6 +97,7 @@ class IdleWatch:
             is_ready=is_ready,
             activity=counters.polled + counters.invocations + counters.lost,
             dropped=counters.dropped,
+            delivered=counters.delivered,
             failure=health.failure,
             trouble=health.trouble,
             parts=parts,
@@ -104,10 +107,12 @@ class IdleWatch:
         return PartObservation(
             name=shard,
             is_idle=view.is_idle,
-            is_held=view.state == "held",
+            is_held=view.state == HELD,
             backlog=self._backlogs.get((mapping, shard)),
+            refusal=_refusal(view),
+            waits_for=_waits_for(view),
             attempts=view.attempts_ended,
-            in_flight=view.in_flight.records if view.in_flight else 0,
+            in_flight=records_in_flight(view),
             last_error=view.last_error,
         )
 
@@ -116,6 +121,26 @@ class IdleWatch:
             name="",
             is_idle=view.is_idle,
             backlog=self._backlogs.get((mapping, "")),
+            refusal=view.delivering.last_error if view.delivering is not None and view.delivering.refused else "",
+            waits_for="dead letters wait for their target" if view.sending_away else "",
             in_flight=sum(batch.records for batch in view.in_flight),
             last_error=view.last_error,
         )
+
+
+def _refusal(view: StreamView) -> str:
+    return next((one.last_error for one in _deliveries(view) if one.refused), "")
+
+
+def _waits_for(view: StreamView) -> str:
+    waiting = _deliveries(view)
+    if waiting:
+        errors = [one.last_error for one in waiting if one.last_error]
+        return f"waiting for its destination: {errors[0]}" if errors else "waiting for its destination"
+    if view.window is not None:
+        return f"a window is open that ends at {iso_seconds(view.window.end_ms)}"
+    return ""
+
+
+def _deliveries(view: StreamView) -> list[DeliveryView]:
+    return [lane.delivering for lane in view.lanes if lane.delivering is not None]

@@ -1,7 +1,8 @@
 """When a node that runs `--until-idle` is done, and with which exit code. Pure: observations in, a verdict out.
 
 0 when everything has been idle for long enough; 1 when the time is over, or a mapping has failed for good; 2 when a
-source is refused or missing, so that somebody has to change something; 3 when a broker can not be reached.
+source is refused or missing or a destination refuses a document, so that somebody has to change something; 3 when a
+broker can not be reached. What waits for a destination that is down is waited for, until the time is over.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,10 @@ class PartObservation:
     name: str
     is_idle: bool
     is_held: bool = False
+    refusal: str = ""
+    """Why its destination will never take what it was sent."""
+    waits_for: str = ""
+    """What else keeps it from being idle: a destination, an open window."""
     backlog: int | None = None
     attempts: int = 0
     in_flight: int = 0
@@ -44,6 +49,7 @@ class MappingObservation:
     activity: int
     """Grows with everything that happens, so that nothing that came and went in between is missed."""
     dropped: int = 0
+    delivered: int = 0
     failure: str = ""
     trouble: Trouble | None = None
     parts: tuple[PartObservation, ...] = ()
@@ -103,15 +109,17 @@ class Idleness:
         return self._idle_since_ms is not None and now_ms - self._idle_since_ms >= self._idle_ms
 
     def _done(self, mappings: Sequence[MappingObservation]) -> Verdict:
-        dropped = tuple(
-            f"mapping '{each.name}': {each.dropped} records were given up" for each in mappings if each.dropped
-        )
+        # A record that a destination has was given up all the same: the function never took it.
+        dropped = tuple(_describe_dropped(each) for each in mappings if each.dropped)
         return Verdict(FAILED, dropped) if dropped and self._fail_on_dropped else Verdict(DONE)
 
     def _timed_out(self, mappings: Sequence[MappingObservation]) -> Verdict:
         left = tuple(line for each in mappings if not each.is_done for line in _describe(each))
         is_unreachable = any(each.trouble is not None and each.trouble.kind == "unavailable" for each in mappings)
-        heading = f"not idle after {(self._timeout_ms or 0) / 1000:g} s; this is left:"
+        timeout_s = (self._timeout_ms or 0) / 1000
+        if not left:
+            return Verdict(FAILED, (f"nothing is left after {timeout_s:g} s, but that is so for too short a time yet",))
+        heading = f"not idle after {timeout_s:g} s; this is left:"
         return Verdict(UNREACHABLE if is_unreachable else FAILED, (heading, *left))
 
 
@@ -124,6 +132,14 @@ def _hopeless(mappings: Sequence[MappingObservation]) -> Verdict | None:
     )
     if refused:
         return Verdict(WRONG, refused)
+    refusals = tuple(
+        f"mapping '{each.name}'{_named(part)}: its destination refuses a document: {part.refusal}"
+        for each in mappings
+        for part in each.parts
+        if part.refusal
+    )
+    if refusals:
+        return Verdict(WRONG, refusals)
     held = tuple(
         f"mapping '{each.name}'{_named(part)} is held: {part.last_error}"
         for each in mappings
@@ -140,6 +156,12 @@ def _is_unreachable(mapping: MappingObservation, now_ms: int) -> bool:
 def _describe_trouble(mapping: MappingObservation) -> str:
     assert mapping.trouble is not None
     return f"mapping '{mapping.name}': {mapping.trouble.reason}"
+
+
+def _describe_dropped(mapping: MappingObservation) -> str:
+    # Where `OnSuccess` is told too, nobody counts which of the two a document was about.
+    delivered = " (those that a destination took count, too)" if mapping.delivered else ""
+    return f"mapping '{mapping.name}': {mapping.dropped} records were given up{delivered}"
 
 
 def _describe(mapping: MappingObservation) -> Iterator[str]:
@@ -162,6 +184,8 @@ def _describe_part(part: PartObservation) -> str:
         words.append(f"{part.backlog} records waiting")
     if part.attempts:
         words.append(f"{part.attempts} attempts have failed")
+    if part.waits_for:
+        words.append(part.waits_for)
     if part.last_error:
         words.append(f"last error: {part.last_error}")
     return "; ".join(words) or "it is still at work"

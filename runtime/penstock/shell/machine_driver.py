@@ -5,6 +5,7 @@ nothing; what a command means is its performer's matter.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
@@ -16,6 +17,10 @@ CommandT_co = TypeVar("CommandT_co", covariant=True)
 
 OVERDUE_MS = 100
 """A machine whose deadline stays in the past (it waits for something else as well) is looked at again after so long."""
+
+
+CLOCK_STEP_MS = 20
+"""Unix time may differ by so much from what a machine was told before it is told again."""
 
 
 class Machine(Protocol[FactT_contra, CommandT_co]):
@@ -35,7 +40,9 @@ class MachineDriver(Generic[FactT, CommandT]):
     """One machine in the loop that was running when it was made.
 
     `perform` carries a command out or starts to; it may `post` facts at once. Whatever is raised by it or by the
-    machine ends the driver, for good, and is given to `on_failure` once.
+    machine ends the driver, for good, and is given to `on_failure` once. A machine that wants to know Unix time gives
+    `clock_fact`, which makes the fact that tells what to add to its own clock, in milliseconds: it is told that first
+    of all, and again when either clock was set.
     """
 
     def __init__(
@@ -44,6 +51,7 @@ class MachineDriver(Generic[FactT, CommandT]):
         *,
         perform: Callable[[CommandT], None],
         on_failure: Callable[[BaseException], None],
+        clock_fact: Callable[[int], FactT] | None = None,
     ) -> None:
         """Take the machine and what to do with its commands. Nothing happens before `post` or `wake`."""
         self._loop = asyncio.get_running_loop()
@@ -55,6 +63,8 @@ class MachineDriver(Generic[FactT, CommandT]):
         self._is_stopped = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = 0
+        self._clock_fact = clock_fact
+        self._offset_ms: int | None = None
 
     def now_ms(self) -> int:
         """Read the machine's clock."""
@@ -83,10 +93,10 @@ class MachineDriver(Generic[FactT, CommandT]):
 
     def _drain(self) -> None:
         try:
+            if self._clock_fact is not None:
+                self._tell_time(self._clock_fact)
             while self._inbox:
-                fact = self._inbox.popleft()
-                for command in self._machine.handle(fact, now_ms=clock_ms(self._loop)):
-                    self._perform(command)
+                self._take_in(self._inbox.popleft())
             if not self._is_stopped:
                 self._arm()
         except Exception as error:  # noqa: BLE001 - a bug stops this machine, whatever it is, and nothing else
@@ -94,6 +104,16 @@ class MachineDriver(Generic[FactT, CommandT]):
             self._on_failure(error)
         finally:
             self._is_awake = False
+
+    def _take_in(self, fact: FactT | None) -> None:
+        for command in self._machine.handle(fact, now_ms=clock_ms(self._loop)):
+            self._perform(command)
+
+    def _tell_time(self, clock_fact: Callable[[int], FactT]) -> None:
+        offset_ms = time.time_ns() // 1_000_000 - clock_ms(self._loop)
+        if self._offset_ms is None or abs(offset_ms - self._offset_ms) >= CLOCK_STEP_MS:
+            self._offset_ms = offset_ms
+            self._take_in(clock_fact(offset_ms))
 
     def _arm(self) -> None:
         deadline_ms = self._machine.next_deadline_ms()

@@ -5,28 +5,31 @@ import gc
 import importlib.metadata
 import os
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
-from penstock.api import Executor, PenstockError
+from penstock.api import Executor
 from penstock.configuration import Project
 from penstock.functions.host import FunctionHost
 from penstock.functions.logs import Logs
 from penstock.plugins import Registry
 from penstock.shell.budget import Budget
-from penstock.shell.composition import Composition, Mapping
+from penstock.shell.composition import Composition
 from penstock.shell.data_dir import DataDir
 from penstock.shell.environments import Environments
 from penstock.shell.idle_watch import IdleWatch
 from penstock.shell.idleness import DONE, Idleness, Verdict
-from penstock.shell.inspection import inspect_mapping, state_of, timestamp
+from penstock.shell.inspection import state_of
 from penstock.shell.logs import Log
 from penstock.shell.machine_driver import clock_ms
+from penstock.shell.mapping_control import DRAIN_SLACK_S, MappingControl
+from penstock.shell.mappings import Mappings
+from penstock.shell.overrides import Overrides
 from penstock.shell.services import Services
 from penstock.shell.status import FunctionStatus, NodeStatus
+from penstock.shell.wall_clock import iso
+from penstock.shell.window_states import STORE_NAME, WindowStates
 
-DRAIN_SLACK_S = 1.0
-"""What is left when the drain's time is over gets so long to be killed and settled, before everything is cancelled."""
 END_S = 10.0
 ABORTED = 130
 
@@ -62,8 +65,10 @@ class Node:
         self._loop = asyncio.get_running_loop()
         self._began_s = self._loop.time()
         self._environments = Environments(node_max=project.settings.concurrency_max)
+        self._window_states = WindowStates(data_dir.path / STORE_NAME)
         services = Services(
             environments=self._environments,
+            states=self._window_states,
             budget=Budget(bytes_max=project.settings.buffer_bytes_max // 2),
             log=log,
             log_level=log_level,
@@ -72,7 +77,13 @@ class Node:
             project, registry, node_id=data_dir.node_id, services=services, now_ms=self._now_ms
         )
         self._executors: dict[str, Executor] = {}
-        self._mappings: list[Mapping] = []
+        self.mappings = Mappings(
+            project,
+            overrides=Overrides(data_dir.path),
+            node_id=data_dir.node_id,
+            drain_timeout_s=self._drain_timeout_s,
+            now_ms=self._now_ms,
+        )
         self._state = "starting"
         self._stopping = asyncio.Event()
         self._aborting = asyncio.Event()
@@ -91,26 +102,25 @@ class Node:
         """Every enabled mapping reads, or shows what its problem is."""
         return self._state == "running" and all(
             mapping.health.trouble is not None or mapping.health.failure or state_of(mapping) in {"Enabled", "Disabled"}
-            for mapping in self._mappings
+            for mapping in (control.mapping for control in self.mappings)
         )
 
     def status(self) -> NodeStatus:
         """Show everything as it is now."""
-        now_ms = self._now_ms()
         uptime_s = self._loop.time() - self._began_s
         return NodeStatus(
             project=self._project.name,
             version=importlib.metadata.version("penstock"),
             pid=os.getpid(),
             state=self._state,
-            started=timestamp(time.time() - uptime_s),
+            started=iso(time.time() - uptime_s),
             uptime_s=round(uptime_s, 3),
             endpoint=self.endpoint,
             data_dir=str(self._data_dir.path),
             concurrency_in_use=self._environments.concurrency.held,
             concurrency_max=self._environments.concurrency.node_max,
             functions=[self._function_status(name) for name in self._executors],
-            mappings=[inspect_mapping(mapping, now_ms) for mapping in self._mappings],
+            mappings=self.mappings.statuses(),
         )
 
     async def run(self, idleness: Idleness | None = None) -> Verdict:
@@ -121,6 +131,7 @@ class Node:
                 return await self._run_mappings(idleness)
             finally:
                 await asyncio.gather(*(executor.close() for executor in self._executors.values()))
+                await self._window_states.close()
                 self._state = "stopped"
 
     async def _open_executors(self, host: FunctionHost) -> None:
@@ -131,20 +142,14 @@ class Node:
             self._environments.add_function(name, executor, function.concurrency_max)
 
     async def _run_mappings(self, idleness: Idleness | None) -> Verdict:
-        self._mappings = [self._composition.mapping(config) for config in self._project.mappings]
-        enabled = [mapping for mapping in self._mappings if mapping.config.enabled]
-        for mapping in self._mappings:
-            if not mapping.config.enabled:
-                mapping.health.phase = "disabled"
+        self.mappings.make(self._composition.mapping)
         # What was made at the start lives as long as the node; the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        tasks = {
-            self._loop.create_task(self._supervise(mapping), name=mapping.config.name): mapping for mapping in enabled
-        }
+        tasks = {self._loop.create_task(control.run(), name=control.config.name): control for control in self.mappings}
         self._state = "running"
         try:
-            verdict = await self._until_over(enabled, idleness)
+            verdict = await self._until_over(idleness)
         finally:
             self._state = "draining"
             await self._drain(tasks)
@@ -152,11 +157,11 @@ class Node:
             return Verdict(ABORTED, ("ended before everything that ran was finished",))
         return verdict
 
-    async def _until_over(self, mappings: Sequence[Mapping], idleness: Idleness | None) -> Verdict:
+    async def _until_over(self, idleness: Idleness | None) -> Verdict:
         stopping = self._loop.create_task(self._wait_for(self._stopping))
         watching: set[asyncio.Task[Verdict]] = set()
         if idleness is not None:
-            watching = {self._loop.create_task(IdleWatch(mappings, idleness).verdict())}
+            watching = {self._loop.create_task(IdleWatch(self.mappings.active, idleness).verdict())}
         try:
             await asyncio.wait({stopping, *watching}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -165,33 +170,11 @@ class Node:
         finished = [task for task in watching if task.done() and not task.cancelled()]
         return finished[0].result() if finished else Verdict(DONE)
 
-    async def _supervise(self, mapping: Mapping) -> None:
-        """Run one mapping; what ends it ends nothing else."""
-        log = mapping.reporting.log
-        try:
-            await mapping.run()
-        except asyncio.CancelledError:
-            mapping.health.phase = "stopped"
-            raise
-        except PenstockError as error:
-            mapping.health.fail(str(error))
-            log.error("mapping stopped", reason=str(error))  # noqa: TRY400 - a sentence for the user, no bug of ours
-        except Exception as error:
-            reason = f"internal error, {type(error).__name__}: {error}".removesuffix(": ")
-            mapping.health.fail(reason)
-            log.exception("mapping stopped", reason=reason)
-        else:
-            mapping.health.phase = "stopped"
-
-    async def _drain(self, tasks: dict[asyncio.Task[None], Mapping]) -> None:
+    async def _drain(self, tasks: dict[asyncio.Task[None], MappingControl]) -> None:
         """Let what runs end and be settled, no longer than the drain's timeout (D40); then end what is left."""
-        grace_ms = round(self._drain_timeout_s * 1000)
-        for task, mapping in tasks.items():
-            if task.done():
-                continue
-            mapping.health.phase = "draining"
-            if not mapping.drain(grace_ms):
-                task.cancel()
+        self.mappings.is_ending = True
+        for control in tasks.values():
+            control.end(round(self._drain_timeout_s * 1000))
         left = {task for task in tasks if not task.done()}
         if left:
             left = await self._wait_unless_aborted(left)

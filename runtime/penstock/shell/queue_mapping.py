@@ -2,27 +2,39 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
 
-from penstock.api import Backlog, Message, QueueSource, ReceiptExpired, SourceError, SourceOperations
+from penstock.api import Backlog, Message, QueueSource, ReceiptExpired, SourceError
 from penstock.configuration.project import MappingConfig
 from penstock.core import commands as do
 from penstock.core import facts
+from penstock.core.events.dead_letters import Letters
 from penstock.core.events.layout import Layout
 from penstock.core.patterns.criteria import RecordFilter
 from penstock.core.queue_machine import QueueMachine
 from penstock.core.views import QueueView
+from penstock.shell.dead_letters import DeadLetters
 from penstock.shell.ending import Ending
 from penstock.shell.health import Health
 from penstock.shell.machine_driver import MachineDriver
+from penstock.shell.outlet import Outlet
 from penstock.shell.reporting import Reporting
 from penstock.shell.services import Services
-from penstock.shell.source_loop import keep_open
+from penstock.shell.source_loop import Preparation, keep_open
 
 FAILURES_MAX = 3
 """After so many receives in a row that failed the source is made anew, once nothing of it is in our hands."""
 NOT_OPEN = "the source is not open"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a queue's dead letters go, and how they are written."""
+
+    outlet: Outlet
+    letters: Letters
 
 
 class QueueMapping:
@@ -33,14 +45,15 @@ class QueueMapping:
         config: MappingConfig,
         *,
         open_source: Callable[[], QueueSource],
-        operate: Callable[[], SourceOperations] | None,
+        operate: Callable[[], Preparation] | None,
         layout: Layout[Message],
         record_filter: RecordFilter[Message] | None,
+        target: Target | None = None,
         services: Services,
         reporting: Reporting,
         health: Health,
     ) -> None:
-        """Take the configuration, how to make its source and the layout of its events."""
+        """Take the configuration, how to make its source, the layout of its events, and where its dead letters go."""
         assert config.queue is not None
         self.config = config
         self.health = health
@@ -65,12 +78,16 @@ class QueueMapping:
             record_filter=record_filter,
         )
         self._driver: MachineDriver[facts.QueueFact, do.QueueCommand] = MachineDriver(
-            self._machine, perform=self._perform, on_failure=self._on_failure
+            self._machine, perform=self._perform, on_failure=self._on_failure, clock_fact=facts.ClockChanged
         )
+        self._letters: DeadLetters | None = None
+        if target is not None:
+            self._letters = DeadLetters(target.outlet, target.letters, post=self._driver.post, log=reporting.log)
         self._environments = services.environments.client(
             config.name, function, layout, post=self._driver.post, on_failure=self._on_failure
         )
         self._drain_ms: int | None = None
+        self._drain_why = ""
         self._has_begun = False
 
     def view(self) -> QueueView:
@@ -98,10 +115,13 @@ class QueueMapping:
             self._driver.stop()
             self._services.environments.unwatch(self._environments.number, self._environments.function)
             await self._environments.close()
+            if self._letters is not None:
+                await self._letters.close()
 
-    def drain(self, grace_ms: int) -> bool:
+    def drain(self, grace_ms: int, *, comes_back: bool = True) -> bool:
         """Begin to let go; False when nothing is open, so that there is nothing to wait for."""
         self._drain_ms = grace_ms
+        self._drain_why = "the node stops" if comes_back else "the mapping is disabled"
         if self._ending is None:
             return False
         self._ending.ask()
@@ -120,8 +140,11 @@ class QueueMapping:
                     self._environments.number, self._environments.function, self._driver.post
                 )
                 self._driver.wake()
+            if self._drain_ms is not None:
+                # The source failed while we let go: what is in our hands is settled with this one, and nothing is read.
+                ending.ask()
             await ending.until_asked()
-            self._driver.post(facts.Revoked(self._driver.now_ms() + (self._drain_ms or 0), "the node stops"))
+            self._driver.post(facts.Revoked(self._driver.now_ms() + (self._drain_ms or 0), self._drain_why))
             await ending.to_its_end(self._until_released())
         finally:
             self._source = self._ending = None
@@ -134,7 +157,7 @@ class QueueMapping:
     async def _until_released(self) -> None:
         await self._released.wait()
 
-    def _perform(self, command: do.QueueCommand) -> None:  # noqa: C901 - one arm per command
+    def _perform(self, command: do.QueueCommand) -> None:  # noqa: C901, PLR0912 - one arm per command
         match command:
             case do.Announce():
                 self.reporting.report(command.report)
@@ -156,6 +179,15 @@ class QueueMapping:
                     lambda source: source.nack(command.receipts, delay_ms=command.delay_ms, counted=command.counted),
                     self._on_settled,
                 )
+            case do.Count():
+                self._call(
+                    command.id,
+                    lambda source: source.count(command.receipts, receive_count=command.receive_count),
+                    self._on_settled,
+                )
+            case do.SendAway():
+                assert self._letters is not None
+                self._letters.send(command)
             case do.Extend():
                 self._call(
                     command.id,
@@ -175,8 +207,8 @@ class QueueMapping:
         task = self._tasks.get(command_id)
         if task is not None:
             task.cancel()
-        else:
-            self._environments.cancel(command_id)
+        elif not self._environments.cancel(command_id) and self._letters is not None:
+            self._letters.cancel(command_id)
 
     def _call(
         self,
@@ -230,7 +262,8 @@ class QueueMapping:
         self.reporting.on_source(error, action)
         self._failures += 1
         view = self._machine.view()
-        if self._failures >= FAILURES_MAX and not (view.in_flight or view.settling or view.waiting):
+        is_empty = not (view.in_flight or view.settling or view.waiting or view.held or view.sending_away)
+        if self._failures >= FAILURES_MAX and is_empty:
             self._on_failure(error)
 
     def _on_failure(self, error: BaseException) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from penstock.shell.budget import Budget
+from penstock.shell.deliveries import Deliveries
 from penstock.shell.environments import Environments
 from penstock.shell.logs import Log
+from penstock.shell.window_states import WindowStates
 
 
 def make_request_ids() -> Iterator[str]:
@@ -23,11 +25,16 @@ def make_jitter() -> Callable[[], float]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """One per node. Chance and names come from here, so that a simulation can give its own."""
+    """One per node. Chance and names come from here, so that a simulation can give its own.
+
+    Without `states` no window's state can be kept, and shards that need one wait and say so.
+    """
 
     environments: Environments
     budget: Budget
     log: Log
     log_level: str
+    deliveries: Deliveries = field(default_factory=Deliveries)
+    states: WindowStates | None = None
     jitter: Callable[[], float] = field(default_factory=make_jitter)
     request_ids: Iterator[str] = field(default_factory=make_request_ids)

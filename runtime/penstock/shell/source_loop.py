@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from penstock.api import SourceError, SourceOperations
+from penstock.api import SourceError
 from penstock.core import retry
 from penstock.core.settings import RetryBackoff
 from penstock.shell.reporting import Reporting
@@ -22,6 +22,14 @@ class Openable(Protocol):
     async def close(self) -> None: ...
 
 
+class Preparation(Protocol):
+    """What is done before a source is opened. `SourceOperations` is one."""
+
+    async def create(self) -> bool: ...
+
+    async def close(self) -> None: ...
+
+
 SourceT = TypeVar("SourceT", bound=Openable)
 
 
@@ -29,13 +37,13 @@ async def keep_open(
     make: Callable[[], SourceT],
     use: Callable[[SourceT], Awaitable[None]],
     *,
-    operate: Callable[[], SourceOperations] | None,
+    operate: Callable[[], Preparation] | None,
     reporting: Reporting,
     jitter: retry.Jitter,
 ) -> None:
     """Return when `use` returns; whatever it or the source raises that is no `SourceError` goes on up.
 
-    `operate` is given for a source that is to be created when it is not there.
+    `operate` is given where something has to be there first: a source that is to be created, destinations.
     """
     failures = 0
     loop = asyncio.get_running_loop()
@@ -53,7 +61,7 @@ async def keep_open(
         await asyncio.sleep(retry.wait_ms(RetryBackoff(), failures, jitter) / 1000)
 
 
-async def _create(operations: SourceOperations) -> None:
+async def _create(operations: Preparation) -> None:
     try:
         await operations.create()
     finally:

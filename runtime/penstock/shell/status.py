@@ -1,4 +1,7 @@
-"""What `penstock status` and `/penstock/v1/status` show: plain values, made when somebody asks."""
+"""What `penstock status` and `/penstock/v1/status` show: plain values, made when somebody asks.
+
+Times are ISO 8601 in UTC; ages are seconds, by the source's clock.
+"""
 
 import msgspec
 
@@ -15,17 +18,35 @@ STATES = {
 
 
 class CountersStatus(msgspec.Struct, frozen=True):
-    """What has happened since the node began."""
+    """What has happened since the node began, in records or messages.
+
+    On a stream `polled` is always `filtered + invoked_first + dropped_before + buffered + let_go`.
+    """
 
     polled: int = 0
     filtered: int = 0
+    invoked_first: int = 0
+    """Handed to the function for the first time; `invoked` counts every try."""
+    dropped_before: int = 0
+    """Given up without ever having been handed to the function."""
+    buffered: int = 0
+    """Read, and not handed to the function yet: how many there are now."""
+    let_go: int = 0
+    """Read, and still buffered when their shard went to another node or its source was opened anew."""
     invocations: int = 0
     invoked: int = 0
     failed_invocations: int = 0
+    failed: int = 0
     processed: int = 0
     dropped: int = 0
+    """Given up, delivered to a destination or not."""
+    delivered: int = 0
+    committed: int = 0
+    late: int = 0
     lost: int = 0
     returned: int = 0
+    deleted: int = 0
+    """Messages deleted from their queue: done, filtered out, or with the dead letters."""
 
 
 class InFlightStatus(msgspec.Struct, frozen=True):
@@ -39,8 +60,52 @@ class InFlightStatus(msgspec.Struct, frozen=True):
     since: str
 
 
+class DeliveryStatus(msgspec.Struct, frozen=True):
+    """A document that waits for its destination. `next_try` is null while it is on its way."""
+
+    condition: str
+    first: str
+    last: str
+    records: int
+    tries: int
+    since: str
+    next_try: str | None
+    last_error: str
+    refused: bool
+
+
+class LaneStatus(msgspec.Struct, frozen=True):
+    """One lane of a shard (D6); without parallelization there is one. `segments` are the waiting parts of a split."""
+
+    lane: int
+    settled: int
+    buffered: int
+    oldest: int | None
+    oldest_age_s: float | None
+    in_flight: InFlightStatus | None
+    segments: int
+    attempts: int
+    blocked_since: str | None
+    last_error: str
+    next_try: str | None
+    delivering: DeliveryStatus | None
+
+
+class WindowStatus(msgspec.Struct, frozen=True):
+    """The open tumbling window of a shard (D11)."""
+
+    start: str
+    end: str
+    state_bytes: int
+    closing: bool
+
+
 class ShardStatus(msgspec.Struct, frozen=True):
-    """One shard. `lag` is null while it is not known; times are ISO 8601 in UTC."""
+    """One shard. `lag` is null while it is not known.
+
+    `in_flight` is the batch that is with the function for the longest, and `delivering` the document that waits for the
+    longest; where there are more, `lanes` has them.
+    """
 
     shard: str
     state: str
@@ -53,10 +118,19 @@ class ShardStatus(msgspec.Struct, frozen=True):
     blocked_since: str | None
     last_error: str
     next_try: str | None
+    buffered_bytes: int = 0
+    in_flight_records: int = 0
+    oldest_age_s: float | None = None
+    delivering: DeliveryStatus | None = None
+    window: WindowStatus | None = None
+    lanes: list[LaneStatus] = []
 
 
 class QueueStatus(msgspec.Struct, frozen=True):
-    """The queue of a queue mapping."""
+    """The queue of a queue mapping. `held` counts messages behind others of their group, or until they are run again;
+    `full` says that so many are held that nothing more is received. `delivering` is the dead letter that is refused, or
+    not taken yet.
+    """
 
     state: str
     waiting: int
@@ -64,6 +138,13 @@ class QueueStatus(msgspec.Struct, frozen=True):
     settling: int
     last_error: str
     next_try: str | None
+    held: int = 0
+    full: bool = False
+    blocked_groups: list[str] = []
+    blocked_since: str | None = None
+    sending_away: int = 0
+    delivering: DeliveryStatus | None = None
+    concurrency: int | None = None
 
 
 class MappingStatus(msgspec.Struct, frozen=True):
@@ -82,6 +163,11 @@ class MappingStatus(msgspec.Struct, frozen=True):
     in_flight: int
     counters: CountersStatus
     warning: str = ""
+    oldest_age_s: float | None = None
+    """How old the oldest record is that was read and is not done; null where there is none."""
+    blocked_since: str | None = None
+    delivering: int = 0
+    """Documents that wait for their destination."""
     shards: list[ShardStatus] = []
     queue: QueueStatus | None = None
 
@@ -112,8 +198,14 @@ class NodeStatus(msgspec.Struct, frozen=True):
     mappings: list[MappingStatus]
 
 
-def counters_status(counters: Counters) -> CountersStatus:
-    """Show counters."""
-    return CountersStatus(
-        **{name: getattr(counters, name) for name in CountersStatus.__struct_fields__},
-    )
+_COUNTED = tuple(name for name in CountersStatus.__struct_fields__ if name not in {"buffered", "let_go"})
+
+
+def counters_status(counters: Counters, *, buffered: int = 0, let_go: int = 0) -> CountersStatus:
+    """Show counters beside what is buffered now, and what machines that are gone had buffered at their end."""
+    return CountersStatus(**{name: getattr(counters, name) for name in _COUNTED}, buffered=buffered, let_go=let_go)
+
+
+def unhandled(counters: Counters) -> int:
+    """Count what of the records polled was neither filtered out, nor invoked, nor given up."""
+    return counters.polled - counters.filtered - counters.invoked_first - counters.dropped_before

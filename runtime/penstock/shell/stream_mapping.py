@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from penstock.api import Backlog, Record, SourceOperations, StreamSource
+from penstock.api import Backlog, LeavesAtOnce, Record, SourceError, StreamSource
 from penstock.configuration.project import MappingConfig
-from penstock.core.events.layout import Layout
+from penstock.core.events.layout import StreamLayout
 from penstock.core.patterns.criteria import RecordFilter
 from penstock.core.views import StreamView
 from penstock.shell.ending import Ending
 from penstock.shell.health import Health
 from penstock.shell.reporting import Reporting
 from penstock.shell.services import Services
-from penstock.shell.source_loop import keep_open
+from penstock.shell.source_loop import Preparation, keep_open
 from penstock.shell.stream_shards import StreamShards
 
 
@@ -25,8 +25,8 @@ class StreamMapping:
         config: MappingConfig,
         *,
         open_source: Callable[[], StreamSource],
-        operate: Callable[[], SourceOperations] | None,
-        make_layout: Callable[[str], Layout[Record]],
+        operate: Callable[[], Preparation] | None,
+        make_layout: Callable[[str], StreamLayout],
         make_filter: Callable[[str], RecordFilter[Record] | None],
         services: Services,
         reporting: Reporting,
@@ -47,6 +47,7 @@ class StreamMapping:
         self._source: StreamSource | None = None
         self._shards: StreamShards | None = None
         self._drain_ms: int | None = None
+        self._leaves = False
 
     @property
     def is_assigned(self) -> bool:
@@ -71,9 +72,13 @@ class StreamMapping:
             jitter=self._services.jitter,
         )
 
-    def drain(self, grace_ms: int) -> bool:
-        """Begin to let go; False when nothing is open, so that there is nothing to wait for."""
+    def drain(self, grace_ms: int, *, comes_back: bool = True) -> bool:
+        """Begin to let go; False when nothing is open, so that there is nothing to wait for.
+
+        Without `comes_back` the node goes on without this mapping, and its place among the readers is given up.
+        """
         self._drain_ms = grace_ms
+        self._leaves = not comes_back
         if self._ending is None:
             return False
         self._ending.ask()
@@ -83,8 +88,7 @@ class StreamMapping:
         ending = self._ending = Ending()
         shards = self._shards = StreamShards(
             source,
-            mapping=self.config.name,
-            function=self.config.function.spec.name,
+            config=self.config,
             settings=self._settings,
             make_layout=self._make_layout,
             make_filter=self._make_filter,
@@ -99,10 +103,18 @@ class StreamMapping:
         try:
             async with _following(source, shards, ending):
                 await ending.until_asked()
-                await ending.to_its_end(shards.drain(self._drain_ms or 0))
+                why = "the mapping is disabled" if self._leaves else "the node stops"
+                await ending.to_its_end(shards.drain(self._drain_ms or 0, why))
+        except SourceError as error:
+            if self._drain_ms is None:
+                raise
+            # Nothing more can be committed, and a source that is opened anew would only be read again.
+            self.reporting.on_source(error, "let go")
         finally:
             self._source = None
             await shards.close()
+            if self._leaves and isinstance(source, LeavesAtOnce):
+                await source.leave()
             self._ending = self._shards = None
 
 

@@ -5,10 +5,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, assert_never
 
-from penstock.api import AssignedShard, CommitRefused, HoldsShards, NotRun, Record, SourceError, StreamSource
+from penstock.api import (
+    AssignedShard,
+    CommitRefused,
+    HoldsShards,
+    NotRun,
+    PenstockError,
+    Record,
+    SourceError,
+    StreamSource,
+)
+from penstock.configuration import MappingConfig
 from penstock.core import commands as do
 from penstock.core import facts
-from penstock.core.events.layout import Layout
+from penstock.core.events.layout import StreamLayout
 from penstock.core.patterns.criteria import RecordFilter
 from penstock.core.settings import StreamSettings
 from penstock.core.stream_machine import StreamMachine
@@ -17,8 +27,10 @@ from penstock.shell.fetching import Fetching
 from penstock.shell.machine_driver import MachineDriver
 from penstock.shell.reporting import Reporting
 from penstock.shell.services import Services
+from penstock.shell.window_states import StateUnknown
 
 NOT_SURELY_OURS = NotRun("the shard may be another node's by now")
+NO_STORE = "this node keeps no window states"
 
 
 class StreamShard:
@@ -28,10 +40,9 @@ class StreamShard:
         self,
         assigned: AssignedShard,
         *,
-        mapping: str,
-        function: str,
+        config: MappingConfig,
         settings: StreamSettings,
-        layout: Layout[Record],
+        layout: StreamLayout,
         record_filter: RecordFilter[Record] | None,
         source: StreamSource,
         fetching: Fetching,
@@ -64,10 +75,15 @@ class StreamShard:
             buffer_bytes_max=services.budget.join(self, self.post),
             record_filter=record_filter,
         )
-        self._driver = MachineDriver(self._machine, perform=self._perform, on_failure=on_failure)
-        self._environments = services.environments.client(
-            mapping, function, layout, post=self.post, on_failure=on_failure
+        self._driver = MachineDriver(
+            self._machine, perform=self._perform, on_failure=on_failure, clock_fact=facts.ClockChanged
         )
+        self._environments = services.environments.client(
+            config.name, config.function.spec.name, layout, post=self.post, on_failure=on_failure
+        )
+        self._deliveries = services.deliveries.client(config.name, self.name, post=self.post, log=reporting.log)
+        self._mapping_uuid = config.uuid
+        self._states = services.states
 
     def begin(self) -> None:
         """Let the machine start."""
@@ -103,10 +119,11 @@ class StreamShard:
         for task in tasks:
             task.cancel()
         await self._environments.close()
+        await self._deliveries.close()
         if tasks:
             await asyncio.wait(tasks)
 
-    def _perform(self, command: do.StreamCommand) -> None:  # noqa: C901 - one arm per command
+    def _perform(self, command: do.StreamCommand) -> None:  # noqa: C901, PLR0912 - one arm per command
         match command:
             case do.Announce():
                 self._reporting.report(command.report, self.name)
@@ -123,7 +140,18 @@ class StreamShard:
             case do.ReturnEnvironment():
                 self._environments.give_back(command.id)
             case do.Cancel():
-                self._environments.cancel(command.id)
+                _ = self._environments.cancel(command.id) or self._deliveries.cancel(command.id)
+            case do.Deliver():
+                self._deliveries.deliver(command)
+            case do.SaveState():
+                task = self._start(self._save(command))
+                task.add_done_callback(partial(self._on_state, command.id))
+            case do.LoadState():
+                task = self._start(self._load(command))
+                task.add_done_callback(partial(self._on_state, command.id))
+            case do.ForgetState():
+                if self._states is not None:
+                    self._states.forget(command.version)
             case do.Resolve():
                 task = self._start(self._source.resolve(self.name, command.start))
                 task.add_done_callback(partial(self._on_resolved, command.id))
@@ -158,6 +186,31 @@ class StreamShard:
             self.post(facts.SourceFailed(command_id, str(error)))
         else:
             self._on_failure(error)
+
+    async def _save(self, command: do.SaveState) -> facts.StreamFact:
+        if self._states is None:
+            return facts.StoreFailed(command.id, NO_STORE)
+        store = await self._states.save(self._mapping_uuid, self.name, command.version, command.state)
+        return facts.StateSaved(command.id, store)
+
+    async def _load(self, command: do.LoadState) -> facts.StreamFact:
+        if self._states is None:
+            return facts.StateMissing(command.id, NO_STORE)
+        try:
+            return facts.StateLoaded(command.id, await self._states.load(command.store, command.version))
+        except StateUnknown as error:
+            return facts.StateMissing(command.id, str(error))
+
+    def _on_state(self, command_id: int, task: asyncio.Task[facts.StreamFact]) -> None:
+        if task.cancelled():
+            return
+        match task.exception():
+            case None:
+                self.post(task.result())
+            case PenstockError() as error:
+                self.post(facts.StoreFailed(command_id, str(error)))
+            case error:
+                self._on_failure(error)
 
     def _commit(self, command: do.Commit) -> None:
         if self._committing is not None:

@@ -14,7 +14,8 @@ from penstock.api import (
     SourceError,
     StreamSource,
 )
-from penstock.core.events.layout import Layout
+from penstock.configuration import MappingConfig
+from penstock.core.events.layout import StreamLayout
 from penstock.core.patterns.criteria import RecordFilter
 from penstock.core.settings import StreamSettings
 from penstock.core.views import StreamView
@@ -35,10 +36,9 @@ class StreamShards:
         self,
         source: StreamSource,
         *,
-        mapping: str,
-        function: str,
+        config: MappingConfig,
         settings: StreamSettings,
-        make_layout: Callable[[str], Layout[Record]],
+        make_layout: Callable[[str], StreamLayout],
         make_filter: Callable[[str], RecordFilter[Record] | None],
         services: Services,
         reporting: Reporting,
@@ -49,8 +49,7 @@ class StreamShards:
         self.is_assigned = False
         """The source has said at least once which shards are ours."""
         self._source = source
-        self._mapping = mapping
-        self._function = function
+        self._config = config
         self._settings = settings
         self._make_layout = make_layout
         self._make_filter = make_filter
@@ -90,12 +89,12 @@ class StreamShards:
             case _:
                 assert_never(assignment)
 
-    async def drain(self, grace_ms: int) -> None:
+    async def drain(self, grace_ms: int, why: str = "the node stops") -> None:
         """Let what runs end and be committed within the grace, then let go of everything (D40)."""
         self._is_draining = True
         self._waiting.clear()
         for shard in self._shards.values():
-            shard.revoke(grace_ms, "the node stops")
+            shard.revoke(grace_ms, why)
         await self._has_none.wait()
 
     async def close(self) -> None:
@@ -107,6 +106,7 @@ class StreamShards:
             self._let_go(shard, release=False)
         if self._closing:
             await asyncio.wait(self._closing)
+        await self._services.deliveries.close(self._config.name)
 
     def _leaving(self, names: tuple[str, ...]) -> list[StreamShard]:
         for name in names:
@@ -125,8 +125,7 @@ class StreamShards:
         self._has_none.clear()
         shard = StreamShard(
             assigned,
-            mapping=self._mapping,
-            function=self._function,
+            config=self._config,
             settings=self._settings,
             layout=self._make_layout(name),
             record_filter=self._make_filter(name),

@@ -1,7 +1,9 @@
 """The function of the benchmarks: walks through the event, and writes down when it ran.
 
 `decode` decodes the JSON value of every record, with orjson where the interpreter has it, as the bootstrap does with
-the event; `touch` looks at every record and leaves its value alone.
+the event; `touch` looks at every record and leaves its value alone; `sleep` sleeps 5 ms for every record.
+
+`RESPONSE` says what is returned: nothing, `partial` (a list of failures without any) or `state` (a window's state).
 
 Each line of the ledger is one invocation: when it began and ended (nanoseconds of the machine's monotonic clock, the
 same in every process) and how many records it had.
@@ -16,6 +18,7 @@ try:
 except ImportError:
     from json import loads
 
+RESPONSE = os.environ.get("RESPONSE", "")
 LEDGER = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
@@ -30,13 +33,27 @@ def decode(event, _context):
     texts = values(event)
     for text in texts:
         loads(b64decode(text))
-    write(begin_ns, len(texts))
+    return end(event, begin_ns, len(texts))
 
 
 def touch(event, _context):
     begin_ns = time.monotonic_ns()
-    write(begin_ns, len(values(event)))
+    return end(event, begin_ns, len(values(event)))
 
 
-def write(begin_ns, count):
-    os.write(LEDGER, b"%d %d %d\n" % (begin_ns, time.monotonic_ns(), count))
+def sleep(event, _context):
+    begin_ns = time.monotonic_ns()
+    texts = values(event)
+    for _ in texts:
+        time.sleep(0.005)
+    return end(event, begin_ns, len(texts))
+
+
+def end(event, begin_ns, count):
+    if count:
+        os.write(LEDGER, b"%d %d %d\n" % (begin_ns, time.monotonic_ns(), count))
+    if RESPONSE == "partial":
+        return {"batchItemFailures": []}
+    if RESPONSE == "state":
+        return {"state": {"count": event["state"].get("count", 0) + count}}
+    return None

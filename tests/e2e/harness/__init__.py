@@ -5,22 +5,27 @@
   killed, frozen, asked for its status, and its log is read as JSON.
 - `Ledger`: what the function wrote down, and what must be true of it.
 - `orders`: numbered records to put on a topic; a record may carry a plan of what the function does with it.
+- `letters`: what is on a topic that a mapping sends its failure documents to.
 """
 
 from harness.invocation import Invocation
 from harness.ledger import Ledger
+from harness.letters import Letter, letters
 from harness.node import Node, Nodes
-from harness.orders import Order, identities, orders
+from harness.orders import Order, identities, lane_of, orders
 from harness.project import KafkaProject, offsets, wait_settled
 
 __all__ = [
     "Invocation",
     "KafkaProject",
     "Ledger",
+    "Letter",
     "Node",
     "Nodes",
     "Order",
     "identities",
+    "lane_of",
+    "letters",
     "offsets",
     "orders",
     "wait_settled",

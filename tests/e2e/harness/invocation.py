@@ -1,9 +1,22 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.orders import Order
+
+
+@dataclass(frozen=True, slots=True)
+class SeenWindow:
+    """The tumbling window that an invocation saw: its times as in the event, and the state that it was given."""
+
+    start: str
+    end: str
+    state: dict[str, Any]
+    is_final: bool
+    is_early: bool
 
 
 @dataclass(slots=True)
@@ -20,7 +33,10 @@ class Invocation:
     seen_s: float
     """Its last sign of life; of one that ended, its end."""
     outcome: str = ""
-    """`returned`, `raised`, or nothing while it runs, and when it was killed."""
+    """`returned`, `reported`, `raised`, or nothing while it runs, and when it was killed."""
+    done: int = 0
+    """How many of its records it had done when it ended."""
+    window: SeenWindow | None = None
 
     @classmethod
     def from_line(cls, line: dict[str, Any]) -> Invocation:
@@ -35,6 +51,9 @@ class Invocation:
             pid=line["pid"],
             began_s=line["at_s"],
             seen_s=line["at_s"],
+            window=SeenWindow(*line["window"], line["state"], line["final"], line["early"])
+            if "window" in line
+            else None,
         )
 
     @property
@@ -47,10 +66,32 @@ class Invocation:
 
     @property
     def has_returned(self) -> bool:
+        """All of it was done."""
         return self.outcome == "returned"
 
+    @property
+    def handled(self) -> list[Order]:
+        """The records that were done."""
+        return self.records[: self.done]
+
+    def by_key(self) -> dict[str, Invocation]:
+        """Give this run as the records of each key saw it."""
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for place, (key, _) in enumerate(self.records):
+            places[key].append(place)
+        return {
+            key: replace(
+                self,
+                offsets=[self.offsets[place] for place in its],
+                records=[self.records[place] for place in its],
+                done=bisect_left(its, self.done),
+            )
+            for key, its in places.items()
+        }
+
     def __str__(self) -> str:
+        span = f"{self.first}..{self.last}" if self.offsets else "without records"
         return (
-            f"{self.shard} {self.first}..{self.last} by {self.node} (pid {self.pid}) "
+            f"{self.shard} {span} by {self.node} (pid {self.pid}) "
             f"from {self.began_s:.3f} to {self.seen_s:.3f} {self.outcome or 'never ended'}"
         )

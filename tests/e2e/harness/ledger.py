@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 from brokers import until
+from harness import order
 from harness.invocation import Invocation
 from harness.orders import Order
 
@@ -44,7 +45,7 @@ class Ledger:
         return self.read()
 
     def wait_for_all(self, expected: Counter[Order], *, timeout_seconds: float = 60) -> None:
-        """Wait until every record was in an invocation that returned."""
+        """Wait until every record was done."""
         until(
             lambda: not self.missing(expected),
             what="every record was handled",
@@ -69,13 +70,18 @@ class Ledger:
         found = self._invocations[line.get("alive") or line["end"]]
         found.seen_s = line["at_s"]
         found.outcome = line.get("outcome", "")
+        found.done = line.get("done", 0)
 
     # When it is complete.
 
-    def missing(self, expected: Counter[Order]) -> list[Order]:
+    def missing(self, expected: Collection[Order]) -> list[Order]:
         """List the records that no invocation handled to its end."""
-        handled = {order for each in self.read() if each.has_returned for order in each.records}
+        handled = self.handled().keys()
         return [order for order in expected if order not in handled]
+
+    def handled(self) -> Counter[Order]:
+        """Count how often each record was done."""
+        return Counter(order for each in self.read() for order in each.handled)
 
     def handed_out(self) -> Counter[Order]:
         """Count how often each record was handed to the function."""
@@ -92,37 +98,54 @@ class Ledger:
             shards[each.shard].append(each)
         return dict(shards)
 
-    def out_of_order(self, *, given_anew_s: float | None = None) -> list[str]:
-        """List what breaks the order of a shard: a record passed over, or one repeated without a new owner.
-
-        Nothing is ever passed over. An owner goes on where it stands: behind a batch that returned, and at a batch that
-        did not. A new owner goes on from the checkpoint, at or before what the old one did last; so does a node that
-        was given a shard of its own once more, after `given_anew_s`.
-        """
-        problems: list[str] = []
-        for invocations in self.by_shard().values():
-            problems += _out_of_order(invocations, float("inf") if given_anew_s is None else given_anew_s)
-        return problems
-
-    def out_of_order_by_key(self) -> list[str]:
-        """List the keys whose numbers were not first seen in ascending order."""
-        newest: dict[str, int] = {}
-        problems = []
+    def by_key(self) -> dict[str, list[Invocation]]:
+        """Give the invocations of each key in the order in which they began, with the key's own records alone."""
+        keys: defaultdict[str, list[Invocation]] = defaultdict(list)
         for each in self.read():
-            for key, number in each.records:
-                if number > newest.get(key, -1) + 1:
-                    problems.append(f"{key}: number {number} came after {newest.get(key, 'none')}")
-                newest[key] = max(number, newest.get(key, -1))
-        return problems
+            for key, part in each.by_key().items():
+                keys[key].append(part)
+        return dict(keys)
+
+    def out_of_order(self, *, given_up: Collection[Order] = (), given_anew_s: float = order.NEVER_S) -> list[str]:
+        """List what breaks the order of a shard; see `order.out_of_order`. For shards without lanes and windows."""
+        return [
+            problem
+            for invocations in self.by_shard().values()
+            for problem in order.out_of_order(invocations, given_up=given_up, given_anew_s=given_anew_s)
+        ]
+
+    def out_of_order_by_key(self, *, given_up: Collection[Order] = ()) -> list[str]:
+        """List what breaks the order of a key."""
+        return [
+            problem
+            for invocations in self.by_key().values()
+            for problem in order.out_of_order(invocations, given_up=given_up)
+        ]
 
     def overlapping(self) -> list[str]:
         """List invocations of one shard that ran at the same time."""
-        problems = []
-        for invocations in self.by_shard().values():
-            for before, after in pairwise(invocations):
-                if after.began_s < before.seen_s:
-                    problems.append(f"{after} began while this one ran: {before}")
-        return problems
+        return [each for invocations in self.by_shard().values() for each in order.overlapping(invocations)]
+
+    def overlapping_by_key(self) -> list[str]:
+        """List invocations with one key that ran at the same time."""
+        return [each for invocations in self.by_key().values() for each in order.overlapping(invocations)]
+
+    def window_states(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Give the state that each window ended with, by shard and start: that of its last final invocation."""
+        return {
+            (each.shard, each.window.start): each.window.state
+            for each in self.read()
+            if each.window is not None and each.window.is_final and each.has_returned
+        }
+
+    def most_at_once(self) -> int:
+        """Tell how many invocations ran at the same time, at the most."""
+        steps = sorted([(each.began_s, 1) for each in self.read()] + [(each.seen_s, -1) for each in self.read()])
+        running = most = 0
+        for _, step in steps:
+            running += step
+            most = max(most, running)
+        return most
 
     def rerun(self, node: str) -> Iterator[tuple[str, list[Invocation]]]:
         """For each shard of a node: what the node that had it before ran, and this one ran again, in part or whole."""
@@ -131,24 +154,3 @@ class Ledger:
             if begun:
                 before, first = invocations[begun - 1].node, invocations[begun].first
                 yield shard, [each for each in invocations[:begun] if each.node == before and each.last >= first]
-
-
-def _out_of_order(invocations: list[Invocation], given_anew_s: float) -> Iterator[str]:
-    universe = sorted({offset for each in invocations for offset in each.offsets})
-    place = {offset: index for index, offset in enumerate(universe)}
-    next_place = 0
-    before: Invocation | None = None
-    for each in invocations:
-        start = place[each.first]
-        if each.offsets != universe[start : start + len(each.offsets)]:
-            yield f"{each} leaves records out"
-        if start > next_place:
-            yield f"{each} passes over what was not handled from {universe[next_place]} on"
-        is_same_owner = before is not None and before.node == each.node
-        if before is not None and is_same_owner and not before.began_s < given_anew_s <= each.began_s:
-            expected = place[before.last] + 1 if before.has_returned else place[before.first]
-            if start != expected:
-                yield f"{each} should begin at place {expected} of its shard, after {before}"
-        if each.has_returned:
-            next_place = max(next_place, place[each.last] + 1)
-        before = each

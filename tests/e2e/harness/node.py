@@ -12,20 +12,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import psutil
 
 from brokers import until
-from harness.project import KafkaProject
 
 LogLine = dict[str, Any]
+
+
+class Project(Protocol):
+    """What a node runs: a folder, whose name it is known by, and the configuration in it."""
+
+    folder: Path
+    file: Path
 
 
 class Node:
     """One run of one node. `again` starts it once more, with the same data directory."""
 
-    def __init__(self, project: KafkaProject, folder: Path, *, name: str, run: int, options: tuple[str, ...]) -> None:
+    def __init__(self, project: Project, folder: Path, *, name: str, run: int, options: tuple[str, ...]) -> None:
         self.name = f"{name}-{run}"
         """How the ledger calls this run."""
         self.project = project
@@ -190,7 +196,7 @@ class Nodes:
         self._folder = folder
         self._started: list[Node] = []
 
-    def start(self, project: KafkaProject, *options: str, name: str = "node") -> Node:
+    def start(self, project: Project, *options: str, name: str = "node") -> Node:
         """Run `penstock up` with these options; `name` tells nodes apart, each has a data directory of its own."""
         return self._keep(Node(project, self._folder, name=f"{project.folder.name}-{name}", run=1, options=options))
 
@@ -199,7 +205,7 @@ class Nodes:
         assert not node.is_running, f"{node.name} still runs"
         return self._keep(node.again(*options))
 
-    def run(self, project: KafkaProject, *options: str, name: str = "node", timeout_seconds: float = 90) -> Node:
+    def run(self, project: Project, *options: str, name: str = "node", timeout_seconds: float = 90) -> Node:
         """Run a node to its end and see that it ended with 0."""
         node = self.start(project, *options, name=name)
         code = node.wait(timeout_seconds=timeout_seconds)

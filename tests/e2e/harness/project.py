@@ -15,7 +15,7 @@ from brokers import committed_offsets, until
 from brokers.clients import admin
 from harness.ledger import Ledger
 
-_FUNCTION = Path(__file__).resolve().parent / "function"
+CODE = Path(__file__).resolve().parent / "function"
 FUNCTION = "keeper"
 EVENT = "FromOrders"
 SOURCE = "orders"
@@ -38,6 +38,7 @@ class KafkaProject:
         name: str | None = None,
         function: dict[str, Any] | None = None,
         work_seconds: float = 0,
+        record_seconds: float = 0,
         **event: Any,
     ) -> None:
         self.folder = folder
@@ -46,8 +47,12 @@ class KafkaProject:
         self.file = folder / "penstock.yaml"
         folder.mkdir(parents=True)
         self.ledger = Ledger(folder / "ledger")
-        shutil.copytree(_FUNCTION, folder / "function", ignore=shutil.ignore_patterns("__pycache__"))
-        variables = {"LEDGER": str(self.ledger.path), "WORK_SECONDS": str(work_seconds)}
+        shutil.copytree(CODE, folder / "function", ignore=shutil.ignore_patterns("__pycache__"))
+        variables = {
+            "LEDGER": str(self.ledger.path),
+            "WORK_SECONDS": str(work_seconds),
+            "RECORD_SECONDS": str(record_seconds),
+        }
         configuration = {
             "Name": self.name,
             "Sources": {SOURCE: {"Type": "kafka", "BootstrapServers": address, "Topic": topic}},
@@ -64,6 +69,19 @@ class KafkaProject:
         }
         self.file.write_text(yaml.safe_dump(configuration, sort_keys=False))
 
+    def change(self, **event: Any) -> None:
+        """Set other settings of its mapping, for the node that is started next."""
+        configuration = yaml.safe_load(self.file.read_text())
+        configuration["Functions"][FUNCTION]["Events"][EVENT] |= event
+        self.file.write_text(yaml.safe_dump(configuration, sort_keys=False))
+
+    def extend(self, **sections: dict[str, Any]) -> None:
+        """Add sources or functions: `extend(Sources={"letters": {…}})`."""
+        configuration = yaml.safe_load(self.file.read_text())
+        for section, entries in sections.items():
+            configuration.setdefault(section, {}).update(entries)
+        self.file.write_text(yaml.safe_dump(configuration, sort_keys=False))
+
     @property
     def group(self) -> str:
         """The consumer group of its mapping."""
@@ -78,13 +96,18 @@ def offsets(address: str, project: KafkaProject) -> dict[int, int]:
 
 def wait_settled(address: str, project: KafkaProject, *, timeout_seconds: float = 60) -> None:
     """Wait until a project's mapping has committed everything that is on its topic."""
-    client = admin(address)
-    partitions = client.list_topics(timeout=10).topics[project.topic].partitions
-    asked = client.list_offsets({TopicPartition(project.topic, one): OffsetSpec.latest() for one in partitions})
-    ends = {place.partition: answer.result(timeout=10).offset for place, answer in asked.items()}
+    ends = ends_of(address, project.topic)
     until(
         lambda: offsets(address, project) == ends,
         what=f"everything up to {ends} is committed",
         timeout_seconds=timeout_seconds,
         every_seconds=0.2,
     )
+
+
+def ends_of(address: str, topic: str) -> dict[int, int]:
+    """Tell where each partition of a topic ends."""
+    client = admin(address)
+    partitions = client.list_topics(timeout=10).topics[topic].partitions
+    asked = client.list_offsets({TopicPartition(topic, one): OffsetSpec.latest() for one in partitions})
+    return {place.partition: answer.result(timeout=10).offset for place, answer in asked.items()}

@@ -196,13 +196,14 @@ def test_a_node_woken_after_its_session_holds_nothing_before_it_hears_of_its_los
     on_kafka: Any, topic: Callable[..., str]
 ) -> None:
     name = topic()
+    produce(on_kafka.address, name, [Produced(b"v", partition=0) for _ in range(10)])
     shard = f"{name}-0"
     how = {"SessionTimeoutSeconds": 6}
 
     async def run() -> None:
-        async with node(on_kafka, name, "sleeper", **how) as sleeper:
+        async with node(on_kafka, name, "sleeper", restless=True, **how) as sleeper:
             await sleeper.says("holds")
-            await sleeper.says("assigned")
+            await eventually(lambda: sleeper.heard("position") and sleeper.said[-1].get("position") == 9, "it has read")
             sleeper.process.send_signal(signal.SIGSTOP)
             async with on_kafka.reading(name, node="other", mapping=how) as reading:
                 await reading.has_shards(1)

@@ -1,4 +1,4 @@
-"""What the tests of configurations share: two types of source as a plugin would bring them, and a project's folder."""
+"""What the tests of configurations share: types of source as a plugin would bring them, and a project's folder."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from penstock.api import QueueCapabilities, Setting, SettingsError, SourceType, StreamCapabilities
+from penstock.api import (
+    Destination,
+    DestinationType,
+    QueueCapabilities,
+    Setting,
+    SettingsError,
+    SourceContext,
+    SourceType,
+    StreamCapabilities,
+)
 from penstock.configuration import ConfigurationError, Project, load
 from penstock.plugins import PluginInfo, Registry
 
@@ -18,6 +27,20 @@ def _check_tape(settings: Mapping[str, Any]) -> None:
     credentials = settings["Credentials"]
     if credentials and credentials["Mechanism"] == "PLAIN" and not credentials["Password"]:
         raise SettingsError("Credentials.Mechanism", "is PLAIN without a Password", allowed="give Password")
+    if " " in (settings["Reel"] or ""):
+        raise SettingsError("Reel", f"is {settings['Reel']!r}", allowed="a reel has no spaces in its name")
+
+
+def _is_same_tape(one: SourceContext, other: SourceContext) -> bool:
+    return one.settings["Reel"] == other.settings["Reel"] and one.settings["Servers"] == other.settings["Servers"]
+
+
+def _is_same_pile(one: SourceContext, other: SourceContext) -> bool:
+    return (one.settings["Queue"] or one.name) == (other.settings["Queue"] or other.name)
+
+
+def _open_destination(*_: object) -> Destination:
+    raise AssertionError("a configuration is read without opening anything")
 
 
 TAPE = SourceType(
@@ -47,6 +70,11 @@ TAPE = SourceType(
     mapping_settings=(Setting("ReaderId", "text", doc="whose position it is"),),
     event_formats=("kafka", "kinesis", "dynamodb"),
     check_settings=_check_tape,
+    open_destination=_open_destination,
+    is_same=_is_same_tape,
+    destination_scheme="tape",
+    destination_setting="Reel",
+    endless_retries_with_destination=7,
 )
 
 DRUM = SourceType(
@@ -65,7 +93,21 @@ PILE = SourceType(
     capabilities=QueueCapabilities(leased=True),
     settings=(Setting("Queue", "text", doc="the pile's name"),),
     event_formats=("sqs", "rmq"),
+    open_destination=_open_destination,
+    is_same=_is_same_pile,
 )
+
+SHELF = SourceType(
+    name="shelf",
+    kind="queue",
+    doc="a shelf whose piles keep their order",
+    capabilities=QueueCapabilities(delayed=True, grouped=True, counted=True, leased=True),
+    settings=(Setting("Queue", "text", doc="the shelf's name"),),
+    event_formats=("sqs",),
+    open_destination=_open_destination,
+)
+
+WEB = DestinationType(scheme="https", doc="posts to a web page", settings=(), open_destination=_open_destination)
 
 BROKEN = PluginInfo(
     name="rope",
@@ -78,8 +120,8 @@ BROKEN = PluginInfo(
 
 @pytest.fixture(scope="session")
 def registry() -> Registry:
-    types = {each.name: each for each in (TAPE, DRUM, PILE)}
-    return Registry(source_types=types, plugins=(BROKEN,))
+    types = {each.name: each for each in (TAPE, DRUM, PILE, SHELF)}
+    return Registry(source_types=types, destination_types={"https": WEB}, plugins=(BROKEN,))
 
 
 class Folder:
@@ -115,11 +157,11 @@ def folder(tmp_path: Path, registry: Registry) -> Folder:
     return Folder(path, registry)
 
 
-def document(*keys: str, source: str = "{Type: tape, Servers: a, Reel: b}") -> str:
-    """Write a configuration with one source (line 2) and one mapping, whose keys begin in line 9."""
+def document(*keys: str, source: str = "{Type: tape, Servers: a, Reel: b}", others: str = "") -> str:
+    """Write a configuration with a source (line 2, with the `others` behind it) and a mapping: keys from line 9 on."""
     lines = [
         "Sources:",
-        f"  orders: {source}",
+        f"  {{orders: {source}, {others}}}" if others else f"  orders: {source}",
         "Functions:",
         "  billing:",
         "    CodeUri: code",

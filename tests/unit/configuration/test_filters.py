@@ -72,8 +72,9 @@ def test_a_queue_says_what_becomes_of_what_does_not_match(folder, write, chosen,
     assert mapping.queue.on_filtered == wanted
 
 
-def test_dead_letters_of_filtered_messages_are_not_there_yet(folder, write):
+def test_dead_letters_of_filtered_messages_need_somewhere_to_go(folder, write):
     (finding,) = folder.findings(write("Source: orders", "OnFiltered: dead-letter", source=PILE))
     assert finding == (
-        f"penstock.yaml:10: {EVENT}.OnFiltered: is dead-letter, which is not supported yet; delete or keep"
+        f"penstock.yaml:10: {EVENT}.OnFiltered: is dead-letter, and 'orders' has nowhere to send dead letters; "
+        "give the source a RedrivePolicy, or delete or keep"
     )

@@ -3,8 +3,8 @@
 import pytest
 
 from penstock.api import Start
-from penstock.configuration.mappings import time_ms
-from penstock.core.settings import QueueSettings, RetryBackoff, StreamSettings
+from penstock.configuration.starting import time_ms
+from penstock.core.settings import DeliverySettings, QueueSettings, RetryBackoff, StreamSettings
 
 EVENT = "Functions.billing.Events.From"
 STREAM = ("Source: orders", "StartingPosition: TRIM_HORIZON")
@@ -36,8 +36,10 @@ def test_a_queue_mapping_has_lambdas_defaults(folder, write):
         concurrency_max=None,
         backoff=RetryBackoff(),
         function_timeout_ms=3000,
+        is_counted=False,
+        is_delayed=False,
     )
-    assert (mapping.event_format, mapping.stream) == ("sqs", None)
+    assert (mapping.event_format, mapping.stream, mapping.dead_letter_target) == ("sqs", None, None)
 
 
 def test_every_setting_of_a_stream_mapping_arrives(folder, write):
@@ -49,6 +51,14 @@ def test_every_setting_of_a_stream_mapping_arrives(folder, write):
         "MaximumRetryAttempts: 10000",
         "RetryBackoff: {InitialMs: 1, MaximumMs: 2, Multiplier: 1.5}",
         "ReaderId: me",
+        "MaximumRecordAgeInSeconds: 604800",
+        "BisectBatchOnFunctionError: true",
+        "FunctionResponseTypes: [ReportBatchItemFailures]",
+        "ParallelizationFactor: 10",
+        "DestinationConfig: {OnFailure: {Destination: jobs}, OnSuccess: {Destination: jobs}}",
+        "OnDestinationRefusal: drop",
+        "MaximumDeliveryAttempts: 3",
+        others="jobs: {Type: pile}",
     ).replace("Handler: app.handler", "Handler: app.handler\n    Timeout: 900")
     (mapping,) = folder.load(text).mappings
     assert mapping.stream == StreamSettings(
@@ -56,6 +66,11 @@ def test_every_setting_of_a_stream_mapping_arrives(folder, write):
         batch_size=10_000,
         batching_window_ms=300_000,
         retry_attempts_max=10_000,
+        record_age_ms_max=604_800_000,
+        bisects=True,
+        reports_item_failures=True,
+        lanes=10,
+        delivery=DeliverySettings(on_failure=True, on_success=True, on_refusal="drop", attempts_max=3),
         backoff=RetryBackoff(initial_ms=1, maximum_ms=2, multiplier=1.5),
         function_timeout_ms=900_000,
     )
@@ -68,18 +83,32 @@ def test_every_setting_of_a_queue_mapping_arrives(folder, write):
         "Source: orders",
         "BatchSize: 10000",
         "MaximumBatchingWindowInMilliseconds: 250",
-        "ScalingConfig: {MaximumConcurrency: 1}",
+        "ScalingConfig: {MaximumConcurrency: 1, Policy: lambda-2023}",
         "RetryBackoff: {InitialMs: 7}",
-        source="{Type: pile, VisibilityTimeout: 60}",
+        "FunctionResponseTypes: [ReportBatchItemFailures]",
+        "GroupFailureMode: aws",
+        "OnFiltered: dead-letter",
+        source="{Type: shelf, VisibilityTimeout: 60, FifoQueue: true,"
+        " RedrivePolicy: {maxReceiveCount: 1000, deadLetterTargetArn: dead}}",
+        others="dead: {Type: shelf, FifoQueue: true}",
     )
     (mapping,) = folder.load(text).mappings
+    assert mapping.dead_letter_target is not None
+    assert mapping.dead_letter_target.name == "dead"
     assert mapping.queue == QueueSettings(
         batch_size=10_000,
         batching_window_ms=250,
         visibility_timeout_ms=60_000,
         concurrency_max=1,
+        scaling="lambda-2023",
         backoff=RetryBackoff(initial_ms=7),
         function_timeout_ms=3000,
+        reports_item_failures=True,
+        is_fifo=True,
+        group_failure_mode="aws",
+        on_filtered="dead-letter",
+        receive_count_max=1000,
+        has_dead_letters=True,
     )
 
 
@@ -228,11 +257,12 @@ def test_warnings_name_what_is_allowed_and_dangerous(folder):
         ),
         (
             "penstock.yaml:10: Functions.billing.Events.A.MaximumRetryAttempts: "
-            "a record that always fails blocks its shard for ever; MaximumRetryAttempts bounds it"
+            "a record that always fails may block its shard for ever; "
+            "set MaximumRetryAttempts, MaximumRecordAgeInSeconds or both"
         ),
         (
             "penstock.yaml:12: Functions.billing.Events.C.Source: "
             "a message of 'jobs' that always fails comes back for ever; "
-            "an end to retries (RedrivePolicy) is not supported yet"
+            "give the source a RedrivePolicy to end that"
         ),
     ]

@@ -86,7 +86,8 @@ def test_the_configuration_as_understood_has_every_default(folder):
         "RetryBackoff": {"InitialMs": 500, "MaximumMs": 20000, "Multiplier": 2.0},
         "FilterCriteria": {},
         "OnFiltered": "delete",
-        "ScalingConfig": {"MaximumConcurrency": 3},
+        "FunctionResponseTypes": [],
+        "ScalingConfig": {"MaximumConcurrency": 3, "Policy": "eager"},
     }
     assert masked["Sources"]["orders"] == {
         "Type": "tape",

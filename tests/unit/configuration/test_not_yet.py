@@ -8,19 +8,8 @@ PILE = "{Type: pile}"
 NOT_YET = "is not supported yet"
 
 OF_STREAMS = {
-    "BisectBatchOnFunctionError": ("true", "false"),
-    "ParallelizationFactor": ("2", "1"),
-    "MaximumRecordAgeInSeconds": ("60", "-1"),
-    "FunctionResponseTypes": ("[ReportBatchItemFailures]", "[]"),
-    "DestinationConfig": ("{OnFailure: {Destination: dead}}", "{}"),
-    "TumblingWindowInSeconds": ("30", "0"),
     "MixPartitions": ("true", "false"),
     "ProvisionedPollerConfig": ("{MinimumPollers: 2}", "{}"),
-    "OnDestinationRefusal": ("drop", None),
-}
-OF_QUEUES = {
-    "FunctionResponseTypes": ("[ReportBatchItemFailures]", "[]"),
-    "GroupFailureMode": ("aws", None),
 }
 
 
@@ -31,37 +20,6 @@ def test_a_stream_mapping_is_refused_what_is_to_come(folder, write, name):
     assert finding.startswith(f"penstock.yaml:11: {EVENT}.{name}: {NOT_YET}")
     if default is not None:
         assert len(folder.load(write(*STREAM, f"{name}: {default}")).mappings) == 1
-
-
-@pytest.mark.parametrize("name", OF_QUEUES)
-def test_a_queue_mapping_is_refused_what_is_to_come(folder, write, name):
-    value, default = OF_QUEUES[name]
-    (finding,) = folder.findings(write("Source: orders", f"{name}: {value}", source=PILE))
-    assert finding.startswith(f"penstock.yaml:10: {EVENT}.{name}: {NOT_YET}")
-    if default is not None:
-        assert len(folder.load(write("Source: orders", f"{name}: {default}", source=PILE)).mappings) == 1
-
-
-def test_a_scaling_policy_is_refused_and_its_default_is_not(folder, write):
-    (finding,) = folder.findings(write("Source: orders", "ScalingConfig: {Policy: lambda}", source=PILE))
-    assert finding == f"penstock.yaml:10: {EVENT}.ScalingConfig.Policy: {NOT_YET}; leave it out or write eager"
-    assert folder.load(write("Source: orders", "ScalingConfig: {Policy: eager}", source=PILE)).mappings
-
-
-@pytest.mark.parametrize(
-    ("setting", "path"),
-    [
-        ("RedrivePolicy: {maxReceiveCount: 5, deadLetterTargetArn: dead}", "RedrivePolicy"),
-        ("FifoQueue: true", "FifoQueue"),
-    ],
-)
-def test_a_queue_is_refused_what_is_to_come(folder, setting, path):
-    (finding,) = folder.findings(f"Sources:\n  jobs:\n    Type: pile\n    {setting}\n")
-    assert finding.startswith(f"penstock.yaml:4: Sources.jobs.{path}: {NOT_YET}")
-
-
-def test_a_standard_queue_may_say_that_it_is_one(folder):
-    assert folder.load("Sources: {jobs: {Type: pile, FifoQueue: false}}\n").sources["jobs"].name == "jobs"
 
 
 @pytest.mark.parametrize(

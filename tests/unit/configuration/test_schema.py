@@ -85,6 +85,14 @@ Functions:
     Environment: {Variables: {A: 1, B: true, C: x}}
     Events:
       A: {Source: orders, StartingPosition: LATEST, ParallelizationFactor: 1, ReaderId: me}
+      C:
+        Source: orders
+        StartingPosition: LATEST
+        MaximumRecordAgeInSeconds: 60
+        FunctionResponseTypes: [ReportBatchItemFailures]
+        DestinationConfig: {OnFailure: {Destination: jobs, IncludePayload: false}}
+        OnDestinationRefusal: drop
+        MaximumDeliveryAttempts: 3
       B: {Source: jobs, BatchSize: 5, ScalingConfig: {MaximumConcurrency: 3}}
 Settings: {MaximumConcurrency: 4, Listen: none}
 """
@@ -106,7 +114,15 @@ def test_a_good_configuration_is_valid(folder, registry):
         ("BatchSize: 5", "BatchSize: 0"),
         ("BatchSize: 5", "BatchSize: many"),
         ("StartingPosition: LATEST", "StartingPosition: NEWEST"),
-        ("ParallelizationFactor: 1", "ParallelizationFactor: 2"),
+        ("ParallelizationFactor: 1", "ParallelizationFactor: 11"),
+        ("ParallelizationFactor: 1", "MaximumRecordAgeInSeconds: 59"),
+        ("ParallelizationFactor: 1", "FunctionResponseTypes: [ReportBatchItemFailure]"),
+        ("ParallelizationFactor: 1", "TumblingWindowInSeconds: 901"),
+        ("ParallelizationFactor: 1", "MixPartitions: true"),
+        ("ParallelizationFactor: 1", "DestinationConfig: {OnFailed: {Destination: jobs}}"),
+        ("Destination: jobs", "Destination: [jobs]"),
+        ("MaximumDeliveryAttempts: 3", "MaximumDeliveryAttempts: 0"),
+        ("OnDestinationRefusal: drop", "OnDestinationRefusal: wait"),
         ("FifoQueue: false", "FifoQueue: true"),
         ("MaximumConcurrency: 3", "MaximumConcurrency: 1001"),
         ("Mechanism: PLAIN", "Mechanism: GSSAPI"),

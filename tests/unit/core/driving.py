@@ -42,11 +42,16 @@ def message(name: str, size: int = 10, *, receive_count: int = 1) -> Message:
     return Message(name, f"{name}/{receive_count}", bytes(size), receive_count, 0, 0)
 
 
+def grouped(name: str, group: str, *, receive_count: int = 1, size: int = 10) -> Message:
+    """Make a message of a FIFO queue; its sequence is its name."""
+    return Message(name, f"{name}/{receive_count}", bytes(size), receive_count, 0, 0, group=group, sequence=name)
+
+
 def no_jitter() -> float:
     return 0.0
 
 
-class _Driven:
+class Driven:
     """Remembers every command with the time at which it was said."""
 
     machine: Any
@@ -97,7 +102,7 @@ class _Driven:
         return self.tell(facts.Revoked(self.now_ms + grace_ms, "a rebalance"))
 
 
-class DrivenStream(_Driven):
+class DrivenStream(Driven):
     """A stream machine that has been told to begin."""
 
     def __init__(
@@ -158,11 +163,12 @@ class DrivenStream(_Driven):
         return [commit.checkpoint.position for commit in self.all_of(do.Commit)]
 
 
-class DrivenQueue(_Driven):
-    """A queue machine that has been told to begin."""
+class DrivenQueue(Driven):
+    """A queue machine that has been told to begin. Its source extends leases when asked to, while `extends`."""
 
-    def __init__(self, *, record_filter: Any = None, **settings: Any) -> None:
+    def __init__(self, *, record_filter: Any = None, extends: bool = True, **settings: Any) -> None:
         super().__init__()
+        self.extends = extends
         self.settings = QueueSettings(**settings)
         self.machine = QueueMachine(
             self.settings,
@@ -173,6 +179,13 @@ class DrivenQueue(_Driven):
         )
         self.tell()
 
+    def tell(self, fact: Any = None) -> list[Any]:
+        commands = super().tell(fact)
+        if self.extends:
+            for command in [one for one in commands if isinstance(one, do.Extend)]:
+                commands += self.tell(facts.Settled(command.id))
+        return commands
+
     def receive(self, *messages: str | Message) -> list[Any]:
         found = [message(one) if isinstance(one, str) else one for one in messages]
         return self.tell(facts.Received(self.last(do.Receive).id, found))
@@ -182,7 +195,7 @@ class DrivenQueue(_Driven):
         self.grant()
         return self.last(do.Invoke)
 
-    def settle(self, command: do.Ack | do.Nack | do.Extend) -> list[Any]:
+    def settle(self, command: do.Ack | do.Nack | do.Count) -> list[Any]:
         return self.tell(facts.Settled(command.id))
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from penstock.api import Fetched, Record
 from penstock.core.batch import RecordBatch
-from penstock.core.batcher import RECORDS_AHEAD_LEAST, Batcher
+from penstock.core.batcher import Batcher
 from simulation.layout import FRAME_BYTES, RECORD_FRAME_BYTES, PlainLayout, event_bytes
 from unit.core.driving import positions, record
 
-LIMITS = {"batch_size": 10, "batching_window_ms": 0, "event_bytes_max": 1_000_000, "buffer_bytes_max": 1_000_000}
+LIMITS = {"batch_size": 10, "batching_window_ms": 0, "event_bytes_max": 1_000_000}
 
 
 def batcher(after: int = -1, **limits: int) -> Batcher:
@@ -33,6 +33,10 @@ def take_all(of: Batcher, now_ms: int = 0) -> list[list[int]]:
 
 def sized(*sizes: int) -> list[Record]:
     return [record(position, size) for position, size in enumerate(sizes)]
+
+
+def timed(position: int, timestamp_ms: int) -> Record:
+    return Record(position, bytes(10), None, timestamp_ms)
 
 
 def fitting(*sizes: int) -> int:
@@ -161,7 +165,7 @@ def test_positions_without_records_that_come_later_belong_to_the_batch_before():
 
 def test_a_batch_that_was_tried_before_is_built_to_the_same_end_whatever_the_size_is_now():
     one = batcher(batch_size=2, batching_window_ms=500)
-    one.resume(4)
+    one.resume([4])
     add(one, 0, 1, 2)
     assert not one.is_ready(10_000)
     one.peek()
@@ -175,7 +179,7 @@ def test_a_batch_that_was_tried_before_is_built_to_the_same_end_whatever_the_siz
 
 def test_what_follows_a_resumed_batch_has_its_own_window():
     one = batcher(batching_window_ms=500)
-    one.resume(1)
+    one.resume([1])
     add(one, 0, 1, 2)
 
     one.take()
@@ -186,7 +190,7 @@ def test_what_follows_a_resumed_batch_has_its_own_window():
 
 def test_a_resumed_batch_whose_records_are_partly_gone_is_what_is_left_of_it():
     one = batcher()
-    one.resume(4)
+    one.resume([4])
     add(one, 3, 4, 5)
 
     assert positions(one.take()) == [3, 4]
@@ -194,7 +198,7 @@ def test_a_resumed_batch_whose_records_are_partly_gone_is_what_is_left_of_it():
 
 def test_a_resumed_batch_that_is_gone_is_not_mistaken_for_the_next_one():
     one = batcher(batch_size=2)
-    one.resume(4)
+    one.resume([4])
     add(one, 7, 8, 9)
 
     assert not one.is_resuming
@@ -203,7 +207,7 @@ def test_a_resumed_batch_that_is_gone_is_not_mistaken_for_the_next_one():
 
 def test_a_resumed_batch_that_is_gone_with_nothing_behind_it_is_forgotten():
     one = batcher()
-    one.resume(4)
+    one.resume([4])
     assert not one.skip_resumed()
     add(one, position=3)
     assert not one.skip_resumed()
@@ -224,45 +228,53 @@ def test_other_settings_hold_from_the_next_batch_on():
     assert take_all(one) == [[0, 1], [2]]
 
 
-def test_it_reads_ahead_two_batches_or_a_list_worth_a_round_trip():
-    assert batcher(batch_size=10).room() == (RECORDS_AHEAD_LEAST, 1_000_000)
-    assert batcher(batch_size=5_000).room() == (10_000, 1_000_000)
+def test_a_batch_that_waits_in_vain_is_closed_before_its_window():
+    one = batcher(batching_window_ms=500)
+    add(one, 0, 1)
+    assert not one.is_ready(0)
 
-
-def test_it_reads_no_further_while_half_of_its_bytes_wait():
-    one = batcher(buffer_bytes_max=100)
-    add(one, record(0, 50))
-    assert one.room() == (RECORDS_AHEAD_LEAST - 1, 50)
-
-    add(one, record(1, 1))
-
-    assert one.room() is None
-    one.take()
-    assert one.room() == (RECORDS_AHEAD_LEAST, 100)
-
-
-def test_it_reads_no_further_while_half_of_its_records_wait():
-    one = batcher(batch_size=1)
-    add(one, *range(RECORDS_AHEAD_LEAST // 2 + 1))
-
-    assert one.room() is None
-    one.take()
-    assert one.room() is not None
-
-
-def test_a_full_buffer_closes_a_batch_before_its_window():
-    one = batcher(batching_window_ms=500, buffer_bytes_max=100)
-    add(one, record(0, 40), record(1, 20))
+    one.waits_in_vain = True
 
     assert one.is_ready(0)
 
 
-def test_a_resumed_batch_is_read_to_its_end_even_into_a_full_buffer():
-    one = batcher(buffer_bytes_max=100)
-    one.resume(5)
-    add(one, record(0, 90))
+def test_parts_that_were_split_off_before_are_built_one_after_another():
+    one = batcher(batch_size=2)
+    one.resume([1, 4])
+    add(one, 0, 1, 2)
 
-    assert one.room() == (RECORDS_AHEAD_LEAST, 50)
+    assert positions(one.take()) == [0, 1]
+    assert not one.is_ready(10_000)
+    add(one, 3, 4, 5)
+    assert positions(one.take()) == [2, 3, 4]
+    assert not one.is_resuming
+
+
+def test_a_batch_ends_before_the_first_record_of_the_next_window():
+    one = batcher(batching_window_ms=500)
+    one.end_before(1_000)
+    add(one, timed(0, 999), timed(1, 400), timed(2, 1_000), timed(3, 2))
+
+    assert one.is_ready(0)
+    assert positions(one.take()) == [0, 1]
+    assert not one.is_ready(10_000)
+
+    one.end_before(None)
+
+    assert positions(one.take()) == [2, 3]
+
+
+def test_what_is_taken_back_comes_in_order_and_leaves_the_rest_as_it_was():
+    one = batcher(batching_window_ms=500)
+    add(one, 0, 1, 2)
+    add(one, 3, 4, at_ms=100)
+
+    assert [each.position for each in one.take_back(1)] == [2, 3, 4]
+
+    assert one.reached == 1
+    assert one.bytes_count == 20
+    assert one.deadline_ms() == 500
+    assert take_all(one, 500) == [[0, 1]]
 
 
 def test_what_was_taken_is_not_counted_as_waiting():

@@ -8,13 +8,9 @@ import pytest
 from penstock.api import NotRun
 from penstock.core import commands as do
 from penstock.core import facts, reports
-from penstock.core.queue_machine import (
-    CANCEL_ANSWER_MS,
-    INVOKE_SLACK_MS,
-    LAST_SETTLE_MS,
-    RECEIVE_SLACK_MS,
-    RECEIVE_WAIT_MS,
-)
+from penstock.core.queue_machine import LAST_SETTLE_MS
+from penstock.core.receiving import RECEIVE_SLACK_MS, RECEIVE_WAIT_MS
+from penstock.core.runs import CANCEL_ANSWER_MS, INVOKE_SLACK_MS
 from penstock.core.settlement import ANSWER_MS
 from unit.core.driving import FAILED, NOT_RUN, RETURNED, DrivenQueue, kinds, message, names
 
@@ -32,11 +28,11 @@ def test_it_receives_a_batch_and_waits_long():
 
 def test_it_receives_nothing_while_no_environment_would_be_free():
     queue = DrivenQueue()
-    queue.tell(facts.HeadroomChanged(free=False))
+    queue.tell(facts.HeadroomChanged(free=0))
 
     queue.receive()
     assert queue.count(do.Receive) == 1
-    queue.tell(facts.HeadroomChanged(free=True))
+    queue.tell(facts.HeadroomChanged(free=1))
     assert queue.count(do.Receive) == 2
 
 
@@ -449,4 +445,4 @@ def test_an_environment_that_comes_after_the_release_is_given_back():
     assert queue.count(do.Release) == 1
 
     assert queue.tell(facts.EnvironmentGranted(request.id)) == [do.ReturnEnvironment(request.id)]
-    assert queue.tell(facts.HeadroomChanged(free=True)) == []
+    assert queue.tell(facts.HeadroomChanged(free=1)) == []

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from penstock.core.commands import Ack, Extend, Nack
+from penstock.core.commands import Ack, Count, Nack
 from penstock.core.settlement import ANSWER_MS, Settlement, Settling
 
 
@@ -84,15 +84,12 @@ def test_an_answer_that_is_missing_once_the_lease_has_lapsed_is_waited_for_no_mo
     assert queue.settlement.deadline_ms() is None
 
 
-def test_an_extension_is_never_sent_twice():
-    failed, lost = Queue(), Queue()
-    for queue in (failed, lost):
-        queue.owe(Extend(1, ("a",), 30_000))
-        queue.next(0)
-        assert len(queue.settlement) == 0
+def test_a_count_settles_nothing_and_is_tried_again():
+    queue = Queue()
+    queue.owe(Count(1, ("a",), 2))
+    queue.next(0)
+    assert len(queue.settlement) == 0
 
-    assert failed.settlement.on_failed(1, 0) == (Extend(1, ("a",), 30_000), None)
-    assert lost.settlement.give_up(ANSWER_MS) == []
+    assert queue.settlement.on_failed(1, 0) == (Count(1, ("a",), 2), 100)
 
-    assert failed.next(ANSWER_MS) == []
-    assert lost.next(ANSWER_MS) == []
+    assert queue.next(100) == [Count(1, ("a",), 2)]

@@ -7,11 +7,11 @@ import pytest
 from penstock.api import Checkpoint, Fetched, Gap, NotRun, Start
 from penstock.core import commands as do
 from penstock.core import facts, note, reports
+from penstock.core.lane import CANCEL_ANSWER_MS, INVOKE_SLACK_MS
 from penstock.core.progress import ANSWER_MS, UNCOMMITTED_MAX
 from penstock.core.reading import FETCH_ANSWER_MS
 from penstock.core.settings import StreamSettings
 from penstock.core.shard import QUIET_MS
-from penstock.core.stream_machine import CANCEL_ANSWER_MS, INVOKE_SLACK_MS
 from unit.core.driving import FAILED, NOT_RUN, RETURNED, DrivenStream, kinds, positions, record
 
 
@@ -19,7 +19,7 @@ def settings_with(shard: DrivenStream, **changed: object) -> StreamSettings:
     return replace(shard.settings, **changed)
 
 
-TRIED_ONCE = note.write(note.Note(1, 4))
+TRIED_ONCE = '{"v":1,"a":1,"e":4}'
 
 
 # How it begins.
@@ -38,6 +38,10 @@ def test_a_shard_without_a_checkpoint_begins_where_the_mapping_says_and_commits_
     assert not shard.machine.view().is_anchored
     shard.commit()
     assert shard.machine.view().is_anchored
+
+
+def tried_once(position: int, *, end: int) -> note.Note:
+    return note.Note((note.LaneNote(position, attempts_ended=1, ends=(end,)),))
 
 
 def test_a_shard_that_appeared_later_begins_at_its_oldest_record():
@@ -77,7 +81,7 @@ def test_a_newer_note_holds_the_shard_and_says_both_versions():
     assert shard.count(do.Fetch) == 0
     assert shard.machine.view().state == "held"
     assert "version 9" in shard.machine.view().last_error
-    assert "reads 1" in shard.machine.view().last_error
+    assert f"reads {note.VERSION}" in shard.machine.view().last_error
     shard.pass_time(1_000_000)
     assert len(shard.reports(reports.Held)) == 1
     assert kinds(shard.revoke(0)) == [do.Release]
@@ -271,7 +275,7 @@ def test_an_attempt_that_ended_is_on_record_before_the_next_begins():
     shard.invoke(0, 1)
     shard.respond(FAILED)
 
-    assert shard.last(do.Commit).checkpoint == Checkpoint(-1, note.write(note.Note(1, 1)))
+    assert shard.last(do.Commit).checkpoint == Checkpoint(-1, note.write(tried_once(-1, end=1), -1))
     shard.pass_time(20_000)
     assert shard.count(do.RequestEnvironment) == 1
     shard.commit()
@@ -284,7 +288,7 @@ def test_the_note_names_the_last_record_and_not_what_lies_behind_it():
 
     shard.respond(FAILED)
 
-    assert note.read(shard.last(do.Commit).checkpoint.note) == note.Note(1, 1)
+    assert note.read(shard.last(do.Commit).checkpoint.note, -1) == tried_once(-1, end=1)
     shard.commit()
     shard.pass_time(500)
     shard.grant()

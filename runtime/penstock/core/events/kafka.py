@@ -14,7 +14,15 @@ from collections.abc import Sequence
 import msgspec
 
 from penstock.api import Record
-from penstock.core.events.layout import POSITION_DIGITS_MAX, TIMESTAMP_DIGITS_MAX, Origin, base64_bytes, encode_json
+from penstock.core.events.layout import (
+    POSITION_DIGITS_MAX,
+    TIMESTAMP_DIGITS_MAX,
+    Origin,
+    base64_bytes,
+    encode_json,
+    whole_number,
+)
+from penstock.core.events.window import WindowFrame, window_members
 
 # The costliest raw byte is the name of a header without a value: `{"\u0000":[]},` makes 14 bytes of one.
 RAW_BYTE_FACTOR = 14
@@ -51,6 +59,8 @@ class KafkaLayout:
         self._topic = origin.topic
         self._partition = origin.partition
         self._bootstrap_servers = origin.bootstrap_servers
+        self._source_arn = origin.source_arn
+        self._shard = f"{origin.topic}-{origin.partition}"
         self._frame_bytes = len(self.encode([]))
         empty = Record(position=0, value=b"", key=b"", timestamp_ms=0, timestamp_type="CREATE_TIME")
         # With the comma; without the digits and the name of the type, which differ.
@@ -72,7 +82,7 @@ class KafkaLayout:
             )
             for record in records
         ]
-        event = KafkaEvent("SelfManagedKafka", self._bootstrap_servers, {f"{topic}-{partition}": elements})
+        event = KafkaEvent("SelfManagedKafka", self._bootstrap_servers, {self._shard: elements})
         return encode_json(event)
 
     def frame_bytes(self) -> int:
@@ -95,6 +105,20 @@ class KafkaLayout:
         digits_most = POSITION_DIGITS_MAX + TIMESTAMP_DIGITS_MAX
         record_most = self._constant_bytes + digits_most + len("LOG_APPEND_TIME") + nulls_bytes
         return count * record_most + RAW_BYTE_FACTOR * bytes_count
+
+    def position_of(self, identifier: object) -> int | None:
+        if not isinstance(identifier, dict):
+            return whole_number(identifier)
+        if set(identifier) not in ({"partition", "offset"}, {"topic-partition", "offset"}):
+            return None
+        offset = identifier["offset"]
+        shard = identifier.get("partition", identifier.get("topic-partition"))
+        if shard != self._shard or isinstance(offset, bool):
+            return None
+        return offset if isinstance(offset, int) else whole_number(offset)
+
+    def window_members(self, frame: WindowFrame) -> bytes:
+        return window_members(frame, shard_id=self._shard, source_arn=self._source_arn)
 
 
 def encode_headers(headers: Sequence[tuple[str, bytes | None]]) -> msgspec.Raw:

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import msgspec
 
 from penstock.api import Record
-from penstock.core.events.layout import POSITION_DIGITS_MAX, Origin, base64_bytes, encode_json
+from penstock.core.events.layout import POSITION_DIGITS_MAX, Origin, base64_bytes, encode_json, whole_number
+from penstock.core.events.window import WindowFrame, window_members
 
 # A control character in a key is written as `\u0000`.
 RAW_BYTE_FACTOR = 6
@@ -83,6 +84,12 @@ class KinesisLayout:
     def records_bytes_most(self, count: int, bytes_count: int) -> int:
         record_most = self._constant_bytes + 2 * POSITION_DIGITS_MAX + TIMESTAMP_BYTES_MAX
         return count * record_most + RAW_BYTE_FACTOR * bytes_count
+
+    def position_of(self, identifier: object) -> int | None:
+        return whole_number(identifier)
+
+    def window_members(self, frame: WindowFrame) -> bytes:
+        return window_members(frame, shard_id=self._shard, source_arn=self._source_arn)
 
     def _element(self, record: Record) -> KinesisRecord:
         sequence = str(record.position)

@@ -6,11 +6,14 @@ when it is made. It is a pure function of the records.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import msgspec
 
 from penstock.api import Message, Record
+
+if TYPE_CHECKING:
+    from penstock.core.events.window import WindowFrame
 
 T_contra = TypeVar("T_contra", Record, Message, contravariant=True)
 
@@ -18,6 +21,8 @@ POSITION_DIGITS_MAX = 64
 """The most digits of a position that `Layout.records_bytes_most` reckons with; Kinesis' own have 56."""
 TIMESTAMP_DIGITS_MAX = 20
 """A signed 64-bit number of milliseconds."""
+
+ATTRIBUTE_BYTES = 20
 
 encode_json = msgspec.json.Encoder().encode
 """Turns structs and plain values into compact JSON; bytes become base64. One encoder serves every layout."""
@@ -61,14 +66,33 @@ class Layout(Protocol, Generic[T_contra]):
         """
 
 
+class StreamLayout(Layout[Record], Protocol):
+    """Builds the events of one shard, and reads what a function says of its records."""
+
+    def position_of(self, identifier: object) -> int | None:
+        """Tell which position a response's `itemIdentifier` means (D5); None for what can be none of this shard."""
+
+    def window_members(self, frame: "WindowFrame") -> bytes:
+        """Write what a tumbling window adds behind an event's own members (`lambda-semantics.md §3.7`)."""
+
+
+def whole_number(text: object) -> int | None:
+    """Read a text of plain decimal digits, as a layout writes a position."""
+    # `int` would take signs, spaces and underscores, and other scripts' digits.
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else None
+
+
 def raw_bytes(record: Record | Message) -> int:
-    """Count what a record holds of its own: key, value and headers, or all texts of a message; texts as UTF-8."""
+    """Count what a record holds of its own: key, value and headers, or all texts of a message; texts as UTF-8.
+
+    A message's attribute counts for `ATTRIBUTE_BYTES` more, since even an empty one makes an event grow.
+    """
     if isinstance(record, Record):
         headers = sum(len(name.encode()) + len(value or b"") for name, value in record.headers)
         return len(record.key or b"") + len(record.value or b"") + headers
     texts = [record.message_id, record.receipt, record.group, record.deduplication_id, record.sequence]
     attributes = sum(
-        len(name.encode()) + len(attribute.data_type.encode()) + text_bytes(attribute.value)
+        ATTRIBUTE_BYTES + len(name.encode()) + len(attribute.data_type.encode()) + text_bytes(attribute.value)
         for name, attribute in record.attributes.items()
     )
     return len(record.body) + attributes + sum(text_bytes(text) for text in texts if text)

@@ -14,8 +14,8 @@ import msgspec
 from penstock.api import Attribute, Message
 from penstock.core.events.layout import Origin, encode_json
 
-# The costliest raw bytes are those of an attribute: some 80 bytes of frame, for a name and a type of one byte each.
-RAW_BYTE_FACTOR = 50
+# A control character becomes six; the frame of an attribute is less than six times what `raw_bytes` adds for it.
+RAW_BYTE_FACTOR = 6
 COUNT_DIGITS_MAX = 20
 
 ENCODED_ATTRIBUTES = {"penstock.encoding": Attribute("String", "base64")}

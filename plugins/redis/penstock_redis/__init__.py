@@ -1,0 +1,1 @@
+"""Redis and Valkey for Penstock: queues on streams and on lists."""

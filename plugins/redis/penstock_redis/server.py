@@ -1,0 +1,79 @@
+"""Looking at a server before using it: is it new enough, does it keep what it is given, may we?"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from penstock.api import SourceBroken, SourceDenied
+from penstock_redis.client import Client
+
+VERSION_LEAST = (7, 0)
+_LOSES_KEYS = ("allkeys-lru", "allkeys-lfu", "allkeys-random", "allkeys-lrm")
+
+_log = logging.getLogger(__name__)
+_warned: set[str] = set()
+
+
+class Server:
+    """One server, as far as a queue cares."""
+
+    def __init__(self, client: Client) -> None:
+        """Take the connections to it."""
+        self.client = client
+
+    async def look(self, *, warns: bool) -> float:
+        """Check its version, warn of what can lose messages; tell for how many seconds it runs. Raises SourceError."""
+        facts = await self._facts()
+        if facts is None:
+            return float("inf")
+        place = self.client.place
+        version = facts.get("redis_version", "")
+        if version and _numbers(version) < VERSION_LEAST:
+            least = ".".join(map(str, VERSION_LEAST))
+            raise SourceBroken(f"{place}: the server is Redis {version}; {least} or later is needed, or Valkey")
+        if facts.get("cluster_enabled") == "1":
+            raise SourceBroken(f"{place}: it is a node of a Redis Cluster, which is not supported yet")
+        if warns:
+            for warning in _dangers(facts):
+                _warn(f"{place}: {warning}")
+        return float(facts.get("uptime_in_seconds", "inf"))
+
+    async def close(self) -> None:
+        """Let go of its connections."""
+        await self.client.close()
+
+    async def _facts(self) -> Mapping[str, str] | None:
+        try:
+            text = await self.client.call("INFO")
+        except SourceDenied as denied:
+            if "INFO" in str(denied):
+                return None  # a user may do without; the scripts then show what the server can
+            raise
+        return _parse(text)
+
+
+def _parse(text: Any) -> dict[str, str]:
+    lines = bytes(text).decode(errors="replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+
+
+def _dangers(facts: Mapping[str, str]) -> list[str]:
+    found = []
+    policy = facts.get("maxmemory_policy", "")
+    if policy in _LOSES_KEYS and facts.get("maxmemory") != "0":
+        found.append(
+            f"maxmemory-policy is {policy}: when memory is short the server drops whole queues; use noeviction"
+        )
+    if facts.get("aof_enabled") == "0":
+        found.append("the server keeps no append-only file: what was sent since its last snapshot is lost in a crash")
+    return found
+
+
+def _warn(text: str) -> None:
+    if text not in _warned:
+        _warned.add(text)
+        _log.warning("%s", text)

@@ -1,0 +1,169 @@
+"""Runs all cases at once in one node, and once more to see that nothing is left and nothing is repeated."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.node import Node, Nodes
+
+from conformance.recordings.case import Case, NotUnderstood
+from conformance.recordings.inputs import Put
+from conformance.recordings.outcome import Outcome
+from conformance.recordings.project import CasesProject, Part, part_of
+from conformance.recordings.streams import Streams
+from penstock.configuration import ConfigurationError
+
+STAGE_S = 90.0
+"""Every case has so long for each stage, all of them together."""
+_EVERY_S = 0.1
+
+Status = dict[str, Any]
+
+
+class Run:
+    """One run of all cases over streams of one kind.
+
+    `outcomes` has what came of a case, `problems` why a case did not get to its end: each is one or the other.
+    """
+
+    def __init__(self, cases: Iterable[Case], streams: Streams, nodes: Nodes, folder: Path) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self.problems: dict[str, str] = {}
+        self.exit_codes: list[int] = []
+        self._streams = streams
+        self._nodes = nodes
+        self._project = CasesProject(folder)
+        self._parts: list[Part] = []
+        for number, case in enumerate(cases):
+            try:
+                part = part_of(case, number, folder)
+                self._project.add(part, streams)
+            except (NotUnderstood, ConfigurationError) as error:
+                # One case that can not be run is none of the others' business.
+                self.problems[case.id] = str(error)
+            else:
+                self._parts.append(part)
+
+    def outcome(self, case: Case) -> Outcome:
+        """Give what came of a case. Raises AssertionError where it did not get to its end."""
+        assert case.id not in self.problems, self.problems[case.id]
+        return self.outcomes[case.id]
+
+    def run(self) -> None:
+        """Do everything. Raises AssertionError only for what concerns the node and not one case."""
+        self._project.write()
+        for part in self._parts:
+            self._put(part, part.inputs.before)
+        node = self._nodes.start(self._project, name="node")  # type: ignore[arg-type] # a project by its shape
+        self._wait(node, self._parts, "it is enabled", _is_enabled)
+        for part in self._open():
+            self._put(part, part.inputs.after)
+        self._wait(node, self._open(), "all records are settled", _is_settled)
+        self._collect_results(node)
+        self._disable_some(node)
+        node.terminate()
+        self.exit_codes.append(node.wait())
+        again = self._nodes.restart(node, "--until-idle=1", f"--timeout={STAGE_S:g}")
+        self.exit_codes.append(again.wait(timeout_seconds=2 * STAGE_S))
+        for part in self._open():
+            self._collect(part)
+
+    def _open(self) -> list[Part]:
+        return [part for part in self._parts if part.case.id not in self.problems]
+
+    def _put(self, part: Part, waves: Iterable[Sequence[Put]]) -> None:
+        for wave in waves:
+            self._streams.put(part.name, wave)
+
+    def _wait(self, node: Node, parts: Sequence[Part], what: str, holds: Callable[[Part, Status], bool]) -> None:
+        """Wait until something holds of all mappings of these parts; those of which it never does have a problem."""
+        deadline_s = time.monotonic() + STAGE_S
+        waiting = list(parts)
+        while True:
+            statuses = _statuses(node)
+            waiting = [part for part in waiting if not _all_hold(part, statuses, holds)]
+            if not waiting or time.monotonic() > deadline_s:
+                break
+            time.sleep(_EVERY_S)
+        for part in waiting:
+            shown = [json.dumps(statuses.get(mapping)) for mapping in part.mappings]
+            self.problems[part.case.id] = f"not within {STAGE_S:g} s: {what}; its status: {shown}"
+
+    def _collect_results(self, node: Node) -> None:
+        statuses = _statuses(node)
+        for part in self._open():
+            self.outcomes[part.case.id] = Outcome(
+                identities=part.identities({mapping: statuses[mapping]["uuid"] for mapping in part.mappings}),
+                put=part.inputs.count,
+                last_results=[statuses[mapping]["last_result"] for mapping in part.mappings],
+            )
+
+    def _disable_some(self, node: Node) -> None:
+        """Disable mappings, put more, and see that nothing of it was handled before they were enabled again."""
+        parts = [part for part in self._open() if part.case.is_disabled]
+        for mapping in _mappings(parts):
+            _post(node, mapping, "disable")
+        self._wait(node, parts, "it is disabled", _is_disabled)
+        for part in parts:
+            self._put(part, [[Put()]])
+            self.outcomes[part.case.id].put_while_disabled = 1
+        for part in parts:
+            # What the function was not given until now can only come because of what follows.
+            self.outcomes[part.case.id].invocations = part.invocations()
+        for mapping in _mappings(parts):
+            _post(node, mapping, "enable")
+        self._wait(node, parts, "what was put meanwhile is settled", self._is_caught_up)
+
+    def _is_caught_up(self, part: Part, status: Status) -> bool:
+        return _committed(status) == part.inputs.count + self.outcomes[part.case.id].put_while_disabled
+
+    def _collect(self, part: Part) -> None:
+        outcome = self.outcomes[part.case.id]
+        everything = part.invocations()
+        if part.case.is_disabled:
+            counts = map(len, outcome.invocations)
+            outcome.after_enabling = [some[count:] for some, count in zip(everything, counts, strict=True)]
+        else:
+            outcome.invocations = everything
+        outcome.documents = part.documents()
+
+
+def _all_hold(part: Part, statuses: dict[str, Status], holds: Callable[[Part, Status], bool]) -> bool:
+    # A node that has just begun shows no mappings yet.
+    return all(mapping in statuses and holds(part, statuses[mapping]) for mapping in part.mappings)
+
+
+def _is_enabled(_: Part, status: Status) -> bool:
+    return bool(status["state"] == "Enabled")
+
+
+def _is_disabled(_: Part, status: Status) -> bool:
+    return bool(status["state"] == "Disabled")
+
+
+def _is_settled(part: Part, status: Status) -> bool:
+    return _committed(status) == part.inputs.count
+
+
+def _committed(status: Status) -> int:
+    """Count the records before the checkpoints; every stream begins at position 0."""
+    return sum(-1 if shard["committed"] is None else int(shard["committed"]) + 1 for shard in status["shards"])
+
+
+def _mappings(parts: Iterable[Part]) -> list[str]:
+    return [mapping for part in parts for mapping in part.mappings]
+
+
+def _statuses(node: Node) -> dict[str, Status]:
+    return {status["name"]: status for status in node.status()["mappings"]}
+
+
+def _post(node: Node, mapping: str, command: str) -> None:
+    url = f"{node.status()['endpoint']}/penstock/v1/mappings/{mapping}/{command}"
+    with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=10) as answer:
+        assert answer.status == 202, f"{command} {mapping}: {answer.status}"
