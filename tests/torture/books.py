@@ -129,7 +129,8 @@ class Books:
     def _documents(self, destination: str) -> Told:
         told = Told()
         if destination.startswith("file:"):
-            for path in (each for each in self._project.failed.rglob("*") if each.is_file()):
+            # What a killed node was still writing is hidden, and no document.
+            for path in (each for each in self._project.failed.rglob("[!.]*") if each.is_file()):
                 document = json.loads(path.read_text())
                 told.add(document, [self._order_at[place] for place in _places_of(document)])
             return told
