@@ -3,44 +3,17 @@ machine's matter.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
-from penstock.api import Destination, RecordRefused, SourceError
+from penstock.api import RecordRefused, SourceError
 from penstock.core import commands as do
 from penstock.core import facts
-from penstock.core.events.dead_letters import Letter, Letters
-from penstock.core.events.invocation_documents import Document
-from penstock.plugins import check_source
+from penstock.core.events.dead_letters import Letters
 from penstock.shell.logs import Log
 from penstock.shell.outlet import Outlet
-from penstock.shell.writers import ANSWER_S
 
 ENDED_BY_NODE = "the delivery was ended by the node"
-
-
-class LetterWriter:
-    """Writes letters to a source. See `penstock.shell.writers.Writer`."""
-
-    answer_s: float | None = ANSWER_S
-
-    def __init__(self, make: Callable[[], Destination]) -> None:
-        """Take what makes the plugin's own part; it is not called before `open`."""
-        self._make = make
-        self._destination: Destination | None = None
-
-    async def open(self) -> None:
-        self._destination = self._make()
-        check_source(self._destination, Destination)
-        await self._destination.open()
-
-    async def close(self) -> None:
-        if self._destination is not None:
-            await self._destination.close()
-
-    async def write(self, documents: Sequence[Document]) -> Sequence[RecordRefused | None]:
-        assert self._destination is not None
-        return await self._destination.send([each.outgoing() for each in documents if isinstance(each, Letter)])
 
 
 class DeadLetters:

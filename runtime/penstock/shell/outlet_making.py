@@ -7,7 +7,6 @@ from penstock.api import Destination, SourceContext, SourceOperations
 from penstock.configuration import MappingConfig, Project, SourceConfig
 from penstock.configuration.project import DestinationConfig
 from penstock.plugins import Registry, check_source
-from penstock.shell.dead_letters import LetterWriter
 from penstock.shell.file_writer import FileWriter
 from penstock.shell.function_writer import FunctionWriter
 from penstock.shell.logs import Log
@@ -52,7 +51,7 @@ def make_letter_outlet(source: SourceConfig, *, project: Project, log: Log) -> O
     """Make the target of a queue's dead letters; nothing is opened yet."""
     assert source.type.open_destination is not None
     context = source_context(project, source)
-    make = partial(LetterWriter, partial(source.type.open_destination, context))
+    make = partial(PluginWriter, partial(source.type.open_destination, context))
     check = None if source.type.operate is None else partial(_prepare_source, source, context)
     return Outlet(f"dead-letter target '{source.name}'", make, check=check, log=log)
 

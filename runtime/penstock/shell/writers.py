@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from penstock.api import Destination, Outgoing, RecordRefused
+from penstock.api import Destination, RecordRefused
 from penstock.core.events.invocation_documents import Document
 from penstock.plugins import check_source
 
@@ -50,5 +50,4 @@ class PluginWriter:
 
     async def write(self, documents: Sequence[Document]) -> Sequence[RecordRefused | None]:
         assert self._destination is not None
-        records = [Outgoing(value=each.value, key=each.key, headers=each.headers) for each in documents]
-        return await self._destination.send(records)
+        return await self._destination.send([each.outgoing() for each in documents])

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from penstock.api import Record
+from penstock.api import Outgoing, Record
 from penstock.core.events.instants import iso_milliseconds
 from penstock.core.events.kinesis import shard_id
 from penstock.core.events.layout import Origin, encode_json
@@ -78,6 +78,10 @@ class Document:
         """Count what a destination has to take."""
         headers = sum(len(name) + len(value or b"") for name, value in self.headers)
         return len(self.value) + len(self.key or b"") + headers
+
+    def outgoing(self) -> Outgoing:
+        """Give it as destinations take it."""
+        return Outgoing(value=self.value, key=self.key, headers=self.headers)
 
 
 class BatchInfo(Protocol):
