@@ -31,9 +31,17 @@ class Running:
         self.executor = executor
         self._log = log
 
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._log.getvalue().splitlines()]
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """Give a mapping as the node's status shows it; nothing where there is none of the name."""
+        status = json.loads(msgspec.json.encode(self.node.status()))
+        return next((mapping for mapping in status["mappings"] if mapping["name"] == name), {})
+
     def log(self, event: str) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in self._log.getvalue().splitlines()]
-        return [line for line in lines if line["event"] == event]
+        return [line for line in self.events if line["event"] == event]
 
     def status(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(msgspec.json.encode(self.mappings.status(name)))

@@ -1,86 +1,22 @@
 import asyncio
-import io
-import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-import msgspec
-
-from penstock.api import ExecutorType, Fetched, SourceUnavailable, Want
-from penstock.configuration import FunctionConfig, MappingConfig
-from penstock.plugins import Registry
-from penstock.shell.data_dir import DataDir
+from penstock.api import Fetched, SourceUnavailable, Want
+from penstock.configuration import MappingConfig
 from penstock.shell.idleness import Idleness, Verdict
-from penstock.shell.logs import make_log
 from penstock.shell.machine_driver import clock_ms
-from penstock.shell.node import Node
+from shell.node_of_twins import node_of_twins
 from shell.twins import (
-    ExecutorTwin,
-    Handler,
     QueueBroker,
     StreamBroker,
     StreamTwin,
     never,
-    project,
     queue_config,
     run,
     stream_config,
-    succeed,
     until,
 )
-
-
-class Running:
-    """A node of twins, running in a task of the test."""
-
-    def __init__(self, node: Node, task: "asyncio.Task[Verdict]", log: io.StringIO, executor: ExecutorTwin) -> None:
-        self.node = node
-        self.task = task
-        self.executor = executor
-        self._log = log
-
-    @property
-    def events(self) -> list[dict[str, str]]:
-        return [json.loads(line) for line in self._log.getvalue().splitlines()]
-
-    def mapping(self, name: str) -> dict[str, object]:
-        status = json.loads(msgspec.json.encode(self.node.status()))
-        return next((mapping for mapping in status["mappings"] if mapping["name"] == name), {})
-
-
-@asynccontextmanager
-async def running(
-    data_dir: Path, *configs: MappingConfig, handler: Handler = succeed, idleness: Idleness | None = None
-) -> AsyncIterator[Running]:
-    executor = ExecutorTwin(handler)
-    registry = Registry(
-        executor_types={"twin": ExecutorType(runtime="twin", doc="", settings=(), open_executor=lambda *_: executor)}
-    )
-    configs = tuple(_on_twin(config) for config in configs)
-    functions = {config.function.spec.name: config.function for config in configs}
-    log = io.StringIO()
-    with DataDir(data_dir) as held:
-        node = Node(
-            replace(project(*configs, data_dir=data_dir), functions=functions),
-            registry,
-            data_dir=held,
-            log=make_log(log_format="json", level="info", stream=log),
-            log_level="info",
-        )
-        task = asyncio.create_task(node.run(idleness))
-        try:
-            yield Running(node, task, log, executor)
-        finally:
-            node.stop("the test is over")
-            node.stop("the test is over")
-            await asyncio.wait({task})
-
-
-def _on_twin(config: MappingConfig) -> MappingConfig:
-    spec = replace(config.function.spec, runtime="twin")
-    return replace(config, function=FunctionConfig(spec=spec, concurrency_max=None, line=1))
 
 
 class Backwards(StreamTwin):
@@ -99,7 +35,7 @@ def test_a_machine_whose_assertion_fails_stops_its_mapping_loudly_and_only_it(tm
     async def scenario() -> None:
         healthy, ill = StreamBroker(), StreamBroker()
         broken = reading(stream_config(ill, name="f.Ill"), lambda *_: Backwards(ill))
-        async with running(tmp_path / "d", stream_config(healthy, name="f.Well"), broken) as node:
+        async with node_of_twins(tmp_path / "d", stream_config(healthy, name="f.Well"), broken) as node:
             await until(lambda: node.mapping("f.Ill").get("state") == "Disabled")
             healthy.put(b"one")
             await until(lambda: healthy.committed() == 0)
@@ -120,7 +56,7 @@ def test_a_plugin_that_raises_what_it_may_not_stops_its_mapping_and_only_it(tmp_
     async def scenario() -> None:
         healthy = StreamBroker()
         ill = reading(stream_config(StreamBroker(), name="f.Ill"), lambda *_: 1 / 0)
-        async with running(tmp_path / "d", ill, stream_config(healthy, name="f.Well")) as node:
+        async with node_of_twins(tmp_path / "d", ill, stream_config(healthy, name="f.Well")) as node:
             healthy.put(b"one")
             await until(lambda: healthy.committed() == 0)
 
@@ -133,7 +69,7 @@ def test_a_stopped_mapping_is_an_end_with_1_for_who_waits_for_idleness(tmp_path)
     async def scenario() -> None:
         ill = StreamBroker()
         broken = reading(stream_config(ill, name="f.Ill"), lambda *_: Backwards(ill))
-        async with running(tmp_path / "d", broken, idleness=idleness()) as node:
+        async with node_of_twins(tmp_path / "d", broken, idleness=idleness()) as node:
             verdict = await node.task
 
         assert verdict.exit_code == 1
@@ -148,7 +84,7 @@ def test_it_is_over_when_stream_and_queue_are_empty(tmp_path):
         stream.put(*(b"x" for _ in range(30)))
         queue.put(b"a", b"b", b"c")
         configs = stream_config(stream, name="f.Stream"), queue_config(queue, name="f.Queue")
-        async with running(tmp_path / "d", *configs, idleness=idleness()) as node:
+        async with node_of_twins(tmp_path / "d", *configs, idleness=idleness()) as node:
             verdict = await node.task
 
         assert (verdict, stream.committed(), len(queue.acked)) == (Verdict(0), 29, 3)
@@ -159,7 +95,7 @@ def test_it_is_over_when_stream_and_queue_are_empty(tmp_path):
 def test_a_message_in_somebody_elses_hands_is_not_the_end(tmp_path):
     async def scenario() -> None:
         queue = QueueBroker()
-        async with running(tmp_path / "d", queue_config(queue, name="f.Queue"), idleness=idleness()) as node:
+        async with node_of_twins(tmp_path / "d", queue_config(queue, name="f.Queue"), idleness=idleness()) as node:
             await until(lambda: queue.receives)
             queue.put(b"a")
             queue.held["elsewhere"] = queue.ready.pop()
@@ -176,7 +112,7 @@ def test_a_node_is_ready_when_every_mapping_reads_or_shows_its_problem(tmp_path)
     async def scenario() -> None:
         away = StreamBroker(failure=SourceUnavailable("the broker is away"))
         configs = stream_config(StreamBroker(), name="f.Well"), stream_config(away, name="f.Away")
-        async with running(tmp_path / "d", *configs) as node:
+        async with node_of_twins(tmp_path / "d", *configs) as node:
             assert not node.node.is_ready
             await until(lambda: node.node.is_ready)
 
@@ -191,7 +127,7 @@ def test_a_mapping_that_is_disabled_reads_nothing(tmp_path):
     async def scenario() -> None:
         broker, other = StreamBroker(), StreamBroker()
         disabled = replace(stream_config(broker, name="f.Off"), enabled=False)
-        async with running(tmp_path / "d", disabled, stream_config(other, name="f.On")) as node:
+        async with node_of_twins(tmp_path / "d", disabled, stream_config(other, name="f.On")) as node:
             await until(lambda: other.fetches)
 
             assert (node.mapping("f.Off")["state"], broker.opened) == ("Disabled", 0)
@@ -203,7 +139,7 @@ def test_the_status_shows_what_runs(tmp_path):
     async def scenario() -> None:
         broker = StreamBroker()
         broker.put(*(b"x" for _ in range(15)))
-        async with running(tmp_path / "d", stream_config(broker, name="f.On"), handler=never) as node:
+        async with node_of_twins(tmp_path / "d", stream_config(broker, name="f.On"), handler=never) as node:
             await until(lambda: node.executor.started)
 
             [shard] = node.mapping("f.On")["shards"]  # type: ignore[misc] # a list of one
@@ -220,7 +156,7 @@ def test_the_second_time_it_is_told_to_stop_it_waits_for_nothing(tmp_path):
     async def scenario() -> None:
         broker = StreamBroker()
         broker.put(b"one")
-        async with running(tmp_path / "d", stream_config(broker, name="f.On"), handler=never) as node:
+        async with node_of_twins(tmp_path / "d", stream_config(broker, name="f.On"), handler=never) as node:
             await until(lambda: node.executor.started)
             node.node.stop("SIGTERM")
             await asyncio.sleep(0.05)
