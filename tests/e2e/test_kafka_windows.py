@@ -93,6 +93,8 @@ def test_a_window_whose_state_is_in_another_store_is_held_and_never_begun_anew(k
     ledger = project.ledger
     first = nodes.start(project)
     ledger.wait_for(lambda found: len(found) == 3, what="the window has a state, and its third batch is held")
+    # The note that names the store is committed after the batch that made the state, beside the next invocation.
+    until(lambda: offsets(kafka.address, project) == {0: 40}, what="two batches of the window are committed")
 
     first.kill()
     store = first.data_dir / "store.db"

@@ -103,6 +103,7 @@ class Seekable(StreamBroker):
     """Writes wait until this is set; it is."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.holds_writes.set()
 
 

@@ -110,10 +110,13 @@ def test_a_message_in_somebody_elses_hands_is_not_the_end(tmp_path):
 
 def test_a_node_is_ready_when_every_mapping_reads_or_shows_its_problem(tmp_path):
     async def scenario() -> None:
-        away = StreamBroker(failure=SourceUnavailable("the broker is away"))
-        configs = stream_config(StreamBroker(), name="f.Well"), stream_config(away, name="f.Away")
+        well, away = StreamBroker(), StreamBroker(failure=SourceUnavailable("the broker is away"))
+        well.holds_opening.clear()
+        configs = stream_config(well, name="f.Well"), stream_config(away, name="f.Away")
         async with node_of_twins(tmp_path / "d", *configs) as node:
+            await until(lambda: node.mapping("f.Away")["last_result"] == "PROBLEM: the broker is away")
             assert not node.node.is_ready
+            well.holds_opening.set()
             await until(lambda: node.node.is_ready)
 
             assert node.mapping("f.Well")["state"] == "Enabled"

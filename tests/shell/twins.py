@@ -80,6 +80,11 @@ class StreamBroker:
     assignments: "asyncio.Queue[Assignment | SourceError | None] | None" = None
     """What the open source yields next; an error is raised there, and None ends it."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    holds_opening: asyncio.Event = field(default_factory=asyncio.Event)
+    """Opening a source waits until this is set; it is."""
+
+    def __post_init__(self) -> None:
+        self.holds_opening.set()
 
     def put(self, *values: bytes, shard: str = "s-0") -> None:
         records = self.shards[shard]
@@ -103,6 +108,7 @@ class StreamTwin:
 
     async def open(self) -> None:
         self.broker.opened += 1
+        await self.broker.holds_opening.wait()
         self._check()
         self.broker.assignments = asyncio.Queue()
         self.broker.assignments.put_nowait(self.broker.assigned(*self.broker.shards))
