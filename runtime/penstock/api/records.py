@@ -41,7 +41,9 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """One message of a queue, while we hold it.
 
     `receipt` is the plugin's own handle for settling this delivery. `receive_count` counts this delivery too, so it
-    is 1 at first. Times are Unix milliseconds. `group`, `deduplication_id` and `sequence` are a FIFO queue's.
+    is 1 at first; where the queue does not count, it is what the broker says, or 1 where it says nothing.
+    `redelivered` is a broker's word that somebody had it before, which a queue that does not count passes on (D22).
+    Times are Unix milliseconds. `group`, `deduplication_id` and `sequence` are a FIFO queue's.
     """
 
     message_id: str
@@ -54,6 +56,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     group: str | None = None
     deduplication_id: str | None = None
     sequence: str | None = None
+    redelivered: bool = False
 
 
 class Checkpoint(msgspec.Struct, frozen=True, gc=False):
