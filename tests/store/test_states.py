@@ -61,7 +61,7 @@ def test_a_state_of_the_largest_size_and_more_is_kept_byte_for_byte(store):
 
 def test_a_save_waits_for_the_disk(store):
     save(store, "v1")
-    connection, _ = store._open()
+    connection, _ = store.connect()
 
     settings = [connection.execute(f"PRAGMA {name}").fetchone() for name in ("journal_mode", "synchronous")]
     assert settings == [("wal",), (2,)]
@@ -230,7 +230,7 @@ def test_a_full_disk_changes_nothing_and_is_not_for_ever(store):
     save(store, "v1")
     store.close()
     # As the file's own limit: a disk that is really full would need one of its own.
-    connection, _ = store._open()
+    connection, _ = store.connect()
     (pages_count,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages_count + 20}")
     large = WindowState("m", "s-0", "v3", bytes(1_000_000))

@@ -23,7 +23,8 @@ class QueueCapabilities:
     gets a later one of its group."""
     counted: bool = False
     """Runs are counted in the queue: each receive is one unless `nack(counted=False)` takes it back, and `count` says
-    how many there are. They survive us (D22)."""
+    how many there are. They survive us. Without it the node counts, by the messages' ids, and `count` is never called;
+    a message that has no id of its own gets a new one with each delivery then, and counts as the broker says (D22)."""
     leased: bool = False
     """A lease lapses by time, and `extend` moves its end; without it a lease is the connection."""
 

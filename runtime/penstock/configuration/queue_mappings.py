@@ -37,7 +37,6 @@ def queue_settings(draft: Draft, findings: Findings) -> QueueSettings:
         has_dead_letters=bool(redrive),
         is_fifo=bool(source.settings.get("FifoQueue")),
         group_failure_mode=_group_failure_mode(draft, findings),
-        is_counted=capabilities.counted,
         is_delayed=capabilities.delayed,
     )
 

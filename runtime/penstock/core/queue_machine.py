@@ -329,15 +329,11 @@ class QueueMachine:
             self._fates.give_up_groups(None if is_all else self._groups.ready_heads(), reason, now_ms)
 
     def _count_due(self, now_ms: int) -> None:
-        """Count the next run of what is due, where the queue counts; then it may run (D22)."""
+        """Count the next run of what is due; then it may run (D22)."""
         if self._groups is None:
             return
         counts = self._groups.due(now_ms, count_max=self._context.settings.batch_size)
-        if self._context.settings.is_counted:
-            self._fates.count(counts, now_ms)
-        else:
-            for receipts in counts.values():
-                self._groups.counted(receipts, now_ms)
+        self._fates.count(counts, now_ms)
 
     def _request_environment(self, now_ms: int) -> None:
         settings = self._context.settings

@@ -65,8 +65,8 @@ class QueueSettings:
     visibility timeout, uncounted, for another receiver to have, or goes to the dead letters. A message is a dead letter
     after `receive_count_max` runs that failed (None: never), where `has_dead_letters` says that there is a target.
     `group_failure_mode` is a FIFO queue's (D23). `held_max` and `held_bytes_max` bound what is held back, behind others
-    of its group or for its next run. `is_counted` and `is_delayed` are what the source can do: count a run of a message
-    that stays held, and hide one that is given back; where it can not hide, what failed stays held for its delay.
+    of its group or for its next run. `is_delayed` says whether the source can hide what is given back; where not, what
+    failed stays held for its delay.
     """
 
     batch_size: int = 10
@@ -79,7 +79,6 @@ class QueueSettings:
     group_failure_mode: Literal["group", "aws"] = "group"
     held_max: int = 10_000
     held_bytes_max: int = 64 * 1024 * 1024
-    is_counted: bool = True
     is_delayed: bool = True
     receive_count_max: int | None = None
     has_dead_letters: bool = False

@@ -8,6 +8,7 @@ from penstock.api import (
     Executor,
     MappingContext,
     Message,
+    QueueCapabilities,
     QueueSource,
     SourceContext,
     SourceOperations,
@@ -22,6 +23,7 @@ from penstock.core.events.layout import StreamLayout
 from penstock.core.patterns.criteria import RecordFilter
 from penstock.functions.host import FunctionHost
 from penstock.plugins import Registry, check_source
+from penstock.shell.counted_queue import CountedQueue
 from penstock.shell.deliveries import Route
 from penstock.shell.health import Health
 from penstock.shell.outlet_making import is_topic, make_letter_outlet, make_outlet, source_context
@@ -82,7 +84,7 @@ class Composition:
         target = self._target(config, reporting)
         return QueueMapping(
             config,
-            open_source=partial(_open_queue, config, source, self._mapping_context(config)),
+            open_source=partial(self._open_queue, config, source),
             operate=operate if target is None else partial(_Beginning, operate, target.outlet.check),
             target=target,
             layout=self._queue_layout(config),
@@ -91,6 +93,17 @@ class Composition:
             reporting=reporting,
             health=health,
         )
+
+    def _open_queue(self, config: MappingConfig, source: SourceContext) -> QueueSource:
+        kind = config.source.type
+        assert kind.open_queue is not None
+        assert isinstance(kind.capabilities, QueueCapabilities)
+        opened = kind.open_queue(source, self._mapping_context(config))
+        check_source(opened, QueueSource)
+        if kind.capabilities.counted:
+            return opened
+        assert self._services.runs is not None
+        return CountedQueue(opened, self._services.runs, config.source.arn)
 
     def _join_destinations(self, config: MappingConfig, reporting: Reporting) -> None:
         def route(destination: DestinationConfig | None) -> Route | None:
@@ -174,6 +187,8 @@ class Composition:
             topic=topic,
             partition=partition,
             bootstrap_servers=bootstrap_servers,
+            queue=facts.get("queue", ""),
+            virtual_host=facts.get("virtualHost", "/"),
         )
 
 
@@ -210,11 +225,4 @@ def _open_stream(config: MappingConfig, source: SourceContext, mapping: MappingC
     assert config.source.type.open_stream is not None
     opened = config.source.type.open_stream(source, mapping)
     check_source(opened, StreamSource)
-    return opened
-
-
-def _open_queue(config: MappingConfig, source: SourceContext, mapping: MappingContext) -> QueueSource:
-    assert config.source.type.open_queue is not None
-    opened = config.source.type.open_queue(source, mapping)
-    check_source(opened, QueueSource)
     return opened

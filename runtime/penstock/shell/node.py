@@ -24,6 +24,7 @@ from penstock.shell.logs import Log
 from penstock.shell.machine_driver import clock_ms
 from penstock.shell.mapping_control import DRAIN_SLACK_S, MappingControl
 from penstock.shell.mappings import Mappings
+from penstock.shell.message_runs import MessageRuns
 from penstock.shell.overrides import Overrides
 from penstock.shell.services import Services
 from penstock.shell.status import FunctionStatus, NodeStatus
@@ -66,9 +67,11 @@ class Node:
         self._began_s = self._loop.time()
         self._environments = Environments(node_max=project.settings.concurrency_max)
         self._window_states = WindowStates(data_dir.path / STORE_NAME)
+        self._message_runs = MessageRuns(data_dir.path / STORE_NAME)
         services = Services(
             environments=self._environments,
             states=self._window_states,
+            runs=self._message_runs,
             budget=Budget(bytes_max=project.settings.buffer_bytes_max // 2),
             log=log,
             log_level=log_level,
@@ -131,7 +134,7 @@ class Node:
                 return await self._run_mappings(idleness)
             finally:
                 await asyncio.gather(*(executor.close() for executor in self._executors.values()))
-                await self._window_states.close()
+                await asyncio.gather(self._window_states.close(), self._message_runs.close())
                 self._state = "stopped"
 
     async def _open_executors(self, host: FunctionHost) -> None:

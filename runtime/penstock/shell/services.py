@@ -9,6 +9,7 @@ from penstock.shell.budget import Budget
 from penstock.shell.deliveries import Deliveries
 from penstock.shell.environments import Environments
 from penstock.shell.logs import Log
+from penstock.shell.message_runs import MessageRuns
 from penstock.shell.window_states import WindowStates
 
 
@@ -27,7 +28,8 @@ def make_jitter() -> Callable[[], float]:
 class Services:
     """One per node. Chance and names come from here, so that a simulation can give its own.
 
-    Without `states` no window's state can be kept, and shards that need one wait and say so.
+    Without `states` no window's state can be kept, and shards that need one wait and say so. `runs` is needed where a
+    queue does not count.
     """
 
     environments: Environments
@@ -36,5 +38,6 @@ class Services:
     log_level: str
     deliveries: Deliveries = field(default_factory=Deliveries)
     states: WindowStates | None = None
+    runs: MessageRuns | None = None
     jitter: Callable[[], float] = field(default_factory=make_jitter)
     request_ids: Iterator[str] = field(default_factory=make_request_ids)

@@ -2,6 +2,7 @@
 
 import secrets
 import sqlite3
+import threading
 from pathlib import Path
 
 from penstock.store.errors import StoreError, blame
@@ -9,6 +10,8 @@ from penstock.store.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES, UPGRAD
 
 BUSY_TIMEOUT_MS = 5000
 """The node holds its data directory alone; only an operator's own tools ever make us wait for the file."""
+_OPENING = threading.Lock()
+"""A node has the file open on several threads. One that finds it half laid out would take it for another program's."""
 _WAL_BYTES_KEPT = 16 * 1024 * 1024
 
 
@@ -18,6 +21,11 @@ def open_store(path: Path) -> tuple[sqlite3.Connection, str]:
     A commit on this connection is on the disk when it returns. Raises StoreError: not ours, newer than we know,
     damaged, or not to be had now.
     """
+    with _OPENING:
+        return _open(path)
+
+
+def _open(path: Path) -> tuple[sqlite3.Connection, str]:
     try:
         # Made by us first, since SQLite would let everybody read it.
         path.touch(mode=0o600, exist_ok=True)

@@ -3,8 +3,20 @@
 APPLICATION_ID = 0x50656E53
 """Written into the file's header, so that another program's database is never taken for ours."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Grows with every change of a table. A newer file than this is refused, an older one is brought up to date."""
+
+_MESSAGE_RUN = """
+CREATE TABLE message_run (
+    queue TEXT NOT NULL,
+    message TEXT NOT NULL,
+    runs INTEGER NOT NULL,
+    written_ms INTEGER NOT NULL,
+    PRIMARY KEY (queue, message)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX message_run_by_age ON message_run (written_ms)
+"""
 
 TABLES = """
 CREATE TABLE store (
@@ -23,6 +35,7 @@ CREATE TABLE window_state (
 
 CREATE INDEX window_state_by_shard ON window_state (mapping, shard, number);
 """
+TABLES += _MESSAGE_RUN
 
-UPGRADES: dict[int, str] = {}
+UPGRADES: dict[int, str] = {1: _MESSAGE_RUN}
 """For each older version the statements that lead to the next one."""

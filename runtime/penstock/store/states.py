@@ -11,16 +11,12 @@ has just read the stored checkpoint of that shard, so
 Age alone never deletes anything: a shard may have been another node's for a month, and come back.
 """
 
-import contextlib
 import sqlite3
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from penstock.store.database import open_store
 from penstock.store.errors import blame
+from penstock.store.file import StoreFile
 
 PASSED_OVER_MS = 3_600_000
 """A commit that a dead process had sent is stored within minutes, or never."""
@@ -53,23 +49,11 @@ class LoadedState:
         return not self.first_number == self.number == self.last_number
 
 
-class StateStore:
-    """The store's file, opened when it is first needed. Belongs to one thread at a time.
+class StateStore(StoreFile):
+    """The states in the store's file. Belongs to one thread at a time.
 
     Raises StoreError for a file that can not be read or written now; nothing was changed then.
     """
-
-    def __init__(self, path: Path, *, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
-        """Take where the file is, or will be made, and the wall clock."""
-        self.path = path
-        self._now_ms = now_ms
-        self._opened: tuple[sqlite3.Connection, str] | None = None
-
-    def find_id(self) -> str | None:
-        """Tell the store's id; None where there is no file yet. Makes none."""
-        if self._opened is None and not self.path.exists():
-            return None
-        return self._open()[1]
 
     def write(self, states: Sequence[WindowState], forgotten: Sequence[str], loaded: Sequence[LoadedState]) -> str:
         """Save and forget in one transaction, and sweep up what loads have proven; gives the store's id.
@@ -79,9 +63,9 @@ class StateStore:
         """
         if not states and self.find_id() is None:
             return ""
-        connection, identity = self._open()
-        now_ms = self._now_ms()
-        with self._transaction(connection):
+        connection, identity = self.connect()
+        now_ms = self.now_ms()
+        with self.transaction(connection):
             connection.executemany(
                 "INSERT INTO window_state (version, mapping, shard, saved_ms, state) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (version) DO NOTHING",
@@ -96,7 +80,7 @@ class StateStore:
         """Read a state; None where there is no such version."""
         if self.find_id() is None:
             return None
-        connection, _ = self._open()
+        connection, _ = self.connect()
         try:
             found = connection.execute(
                 "SELECT state, mapping, shard, number FROM window_state WHERE version = ?", (version,)
@@ -110,32 +94,6 @@ class StateStore:
         except sqlite3.Error as error:
             raise blame(error, self.path) from error
         return LoadedState(state, mapping, shard, number, first, last)
-
-    def close(self) -> None:
-        """Close the file, if it was opened."""
-        if self._opened is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._opened[0].close()
-            self._opened = None
-
-    def _open(self) -> tuple[sqlite3.Connection, str]:
-        if self._opened is None:
-            self._opened = open_store(self.path)
-        return self._opened
-
-    @contextmanager
-    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            yield
-            connection.execute("COMMIT")
-        except BaseException as error:
-            if connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise blame(error, self.path) from error
-            raise
 
 
 def _sweep(connection: sqlite3.Connection, loaded: LoadedState, now_ms: int) -> None:

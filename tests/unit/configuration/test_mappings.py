@@ -36,7 +36,6 @@ def test_a_queue_mapping_has_lambdas_defaults(folder, write):
         concurrency_max=None,
         backoff=RetryBackoff(),
         function_timeout_ms=3000,
-        is_counted=False,
         is_delayed=False,
     )
     assert (mapping.event_format, mapping.stream, mapping.dead_letter_target) == ("sqs", None, None)

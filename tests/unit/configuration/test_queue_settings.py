@@ -134,7 +134,7 @@ def test_a_queue_mapping_says_what_it_takes(folder, write, setting, finding):
     assert found.startswith(f"penstock.yaml:10: {EVENT}.{finding}")
 
 
-@pytest.mark.parametrize(("kind", "counted", "delayed"), [("pile", False, False), ("shelf", True, True)])
-def test_the_core_is_told_what_the_source_can_do(folder, write, kind, counted, delayed):
+@pytest.mark.parametrize(("kind", "delayed"), [("pile", False), ("shelf", True)])
+def test_the_core_is_told_what_the_source_can_do(folder, write, kind, delayed):
     settings = folder.load(write("Source: orders", source=queue(kind=kind))).mappings[0].queue
-    assert (settings.is_counted, settings.is_delayed) == (counted, delayed)
+    assert settings.is_delayed == delayed

@@ -6,8 +6,6 @@ import json
 from itertools import count
 from typing import Any
 
-import pytest
-
 from penstock.api import NotRun, Returned
 from penstock.core import commands as do
 from penstock.core import facts, reports
@@ -79,17 +77,6 @@ def test_what_is_reported_comes_next_with_what_is_behind_it_and_is_counted_befor
 
     assert queue.invoked()[1:] == [["a2", "a3", "a4"]]
     assert [message.receive_count for message in queue.last(do.Invoke).batch.messages] == [2, 2, 2]
-
-
-def test_where_the_queue_does_not_count_the_next_run_waits_for_nobody():
-    queue = DrivenFifo(concurrency_max=1, is_counted=False)
-    queue.bring("a1")
-    queue.report("a1")
-
-    queue.wait(LEASE_MS)
-
-    assert queue.count(do.Count) == 0
-    assert queue.last(do.Invoke).batch.messages[0].receive_count == 2
 
 
 def test_a_failure_holds_back_its_group_and_the_others_go_on():
@@ -245,9 +232,8 @@ def test_a_run_that_is_ended_goes_back_with_what_is_behind_it():
     assert [(nack.receipts, nack.counted) for nack in queue.all_of(do.Nack)] == [(("a2/1",), False), (("a1/1",), False)]
 
 
-@pytest.mark.parametrize("is_counted", [True, False])
-def test_a_queue_that_can_not_hide_what_fails_has_it_held_here(is_counted: bool):  # noqa: FBT001 - a setting
-    queue = DrivenFifo(is_fifo=False, is_delayed=False, is_counted=is_counted)
+def test_a_queue_that_can_not_hide_what_fails_has_it_held_here():
+    queue = DrivenFifo(is_fifo=False, is_delayed=False)
     queue.bring("a1", "a2", "a3")
     queue.report("a2")
     assert queue.last(do.Ack).receipts == ("a1/1", "a3/1")
@@ -255,8 +241,7 @@ def test_a_queue_that_can_not_hide_what_fails_has_it_held_here(is_counted: bool)
     queue.respond(RETURNED)
 
     queue.wait(LEASE_MS)
-    if is_counted:
-        queue.answer(do.Count)
+    queue.answer(do.Count)
 
     assert queue.invoked() == [["a1", "a2", "a3"], ["a4"], ["a2"]]
     assert queue.last(do.Invoke).batch.messages[0].receive_count == 2
