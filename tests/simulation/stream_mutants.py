@@ -96,7 +96,7 @@ SPLITTING = (
         "        if unknown:\n", "        if len(unknown) == len(reported):\n",
     ),
     _mutant(
-        "heeds reports that it was not asked to", "machine_context",
+        "heeds reports that it was not asked to", "stream_context",
         "reports_item_failures=self.settings.reports_item_failures", "reports_item_failures=True",
     ),
     _mutant(

@@ -17,9 +17,9 @@ from penstock.core.events.window import WindowFrame
 from penstock.core.invocation_record import Condition
 from penstock.core.lane_window import LaneWindow
 from penstock.core.lane_work import LaneWork
-from penstock.core.machine_context import MachineContext
 from penstock.core.note import LaneNote
 from penstock.core.progress import Progress
+from penstock.core.stream_context import StreamContext
 
 INVOKE_SLACK_MS = 60_000
 """How long beyond the function's timeout an answer may take: a start of the environment and some patience."""
@@ -34,7 +34,7 @@ class Lane:
     def __init__(
         self,
         number: int,
-        context: MachineContext,
+        context: StreamContext,
         progress: Progress,
         *,
         batcher: Batcher,

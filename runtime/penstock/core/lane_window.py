@@ -7,7 +7,7 @@ from penstock.core.attempt import Unsettled
 from penstock.core.batch import RecordBatch
 from penstock.core.batcher import Batcher
 from penstock.core.events.window import WindowFrame
-from penstock.core.machine_context import MachineContext
+from penstock.core.stream_context import StreamContext
 from penstock.core.tumbling import Tumbling
 
 Done = outcome.Succeeded | outcome.PartlyFailed
@@ -16,7 +16,7 @@ Done = outcome.Succeeded | outcome.PartlyFailed
 class LaneWindow:
     """Stands between the windows and the batcher of the one lane that a shard with windows has."""
 
-    def __init__(self, context: MachineContext, tumbling: Tumbling, batcher: Batcher, now_ms: int) -> None:
+    def __init__(self, context: StreamContext, tumbling: Tumbling, batcher: Batcher, now_ms: int) -> None:
         """Take the windows, and the batcher whose batches they cut."""
         self.tumbling = tumbling
         self._context = context

@@ -17,9 +17,9 @@ from penstock.core.batcher import Batcher
 from penstock.core.events.layout import raw_bytes
 from penstock.core.lane import Lane
 from penstock.core.lane_window import LaneWindow
-from penstock.core.machine_context import MachineContext
 from penstock.core.note import LaneNote, Note
 from penstock.core.progress import Progress
+from penstock.core.stream_context import StreamContext
 from penstock.core.tumbling import Tumbling
 
 RECORDS_AHEAD_LEAST = 1000
@@ -38,7 +38,7 @@ class Lanes:
 
     def __init__(
         self,
-        context: MachineContext,
+        context: StreamContext,
         progress: Progress,
         *,
         position: int,

@@ -1,33 +1,41 @@
-"""What the parts of one stream machine share: settings, counters, names, chance, and the way out for commands."""
+"""What the parts of one machine share: settings, counters, names, chance, and the way out for commands."""
 
 from collections.abc import Iterator
+from typing import Any, Generic, Protocol, TypeVar
 
 from penstock.core import reports, retry
-from penstock.core.commands import Announce, StreamCommand
-from penstock.core.events.layout import StreamLayout
-from penstock.core.outcome import ResponseReader
-from penstock.core.settings import StreamSettings
+from penstock.core.commands import Announce
+from penstock.core.events.layout import Layout
+from penstock.core.settings import RetryBackoff
 from penstock.core.views import Counters
 
 
-class MachineContext:
-    """One per machine. It decides nothing."""
+class _Settings(Protocol):
+    @property
+    def backoff(self) -> RetryBackoff: ...
 
-    def __init__(
-        self, settings: StreamSettings, layout: StreamLayout, *, jitter: retry.Jitter, request_ids: Iterator[str]
-    ) -> None:
+
+S = TypeVar("S", bound=_Settings)
+L = TypeVar("L", bound=Layout[Any])
+C = TypeVar("C")
+
+
+class MachineContext(Generic[S, L, C]):
+    """One per machine, with its settings, the layout of its events and its kind of commands. It decides nothing."""
+
+    def __init__(self, settings: S, layout: L, *, jitter: retry.Jitter, request_ids: Iterator[str]) -> None:
         """Take what the machine was made with."""
         self.settings = settings
         self.layout = layout
         self.counters = Counters()
         self.wall_offset_ms = 0
         """What to add to the machine's clock for Unix time."""
-        self._jitter = jitter
+        self.jitter = jitter
         self._request_ids = request_ids
         self._last_id = 0
-        self._said: list[StreamCommand] = []
+        self._said: list[C | Announce] = []
 
-    def do(self, command: StreamCommand | None) -> None:
+    def do(self, command: C | None) -> None:
         """Say a command, if there is one."""
         if command is not None:
             self._said.append(command)
@@ -36,7 +44,7 @@ class MachineContext:
         """Have something logged."""
         self._said.append(Announce(report))
 
-    def take_commands(self) -> list[StreamCommand]:
+    def take_commands(self) -> list[C | Announce]:
         """Give what was said since the last time."""
         said, self._said = self._said, []
         return said
@@ -56,15 +64,4 @@ class MachineContext:
 
     def back_off_ms(self, tries: int) -> int:
         """Tell how long to wait after so many tries (D1)."""
-        return retry.wait_ms(self.settings.backoff, tries, self._jitter)
-
-    def retry_policy(self) -> retry.RetryPolicy:
-        """Make the policy that the settings ask for now."""
-        settings = self.settings
-        return retry.RetryPolicy(
-            backoff=settings.backoff, retry_attempts_max=settings.retry_attempts_max, jitter=self._jitter
-        )
-
-    def response_reader(self) -> ResponseReader:
-        """Make the reader of responses that the settings ask for now."""
-        return ResponseReader(self.layout, reports_item_failures=self.settings.reports_item_failures)
+        return retry.wait_ms(self.settings.backoff, tries, self.jitter)

@@ -7,9 +7,9 @@ from penstock.api import Checkpoint, Fetched
 from penstock.core import note as notes
 from penstock.core.commands import ForgetState
 from penstock.core.lanes import Lanes
-from penstock.core.machine_context import MachineContext
 from penstock.core.note import Note
 from penstock.core.progress import Progress
+from penstock.core.stream_context import StreamContext
 
 QUIET_MS = 1_000
 """A position that moves without records (transaction markers, filtered ones) is committed so long after it began to."""
@@ -20,7 +20,7 @@ class Shard:
 
     def __init__(
         self,
-        context: MachineContext,
+        context: StreamContext,
         checkpoint: Checkpoint,
         *,
         note: Note | None,

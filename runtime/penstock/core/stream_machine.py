@@ -17,11 +17,11 @@ from penstock.core.events.layout import StreamLayout
 from penstock.core.filtering import Filtering, sift_fetched
 from penstock.core.lane import Lane
 from penstock.core.lane_view import lane_view
-from penstock.core.machine_context import MachineContext
 from penstock.core.patterns.criteria import RecordFilter
 from penstock.core.reading import Reading
 from penstock.core.settings import StreamSettings
 from penstock.core.shard import Shard
+from penstock.core.stream_context import StreamContext
 from penstock.core.views import Counters, StreamState, StreamView
 
 LAST_COMMIT_MS = 1_000
@@ -44,7 +44,7 @@ class StreamMachine:
     ) -> None:
         """Take the shard with its checkpoint, the mapping's settings, the layout of its events, chance and names."""
         self._assigned = assigned
-        self._context = MachineContext(settings, layout, jitter=jitter, request_ids=request_ids)
+        self._context = StreamContext(settings, layout, jitter=jitter, request_ids=request_ids)
         self._filtering = Filtering(record_filter)
         self._buffer_bytes_max = buffer_bytes_max
         self._reading = Reading(back_off_ms=self._context.back_off_ms, take_id=self._context.new_id)

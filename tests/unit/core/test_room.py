@@ -8,7 +8,7 @@ import pytest
 from penstock.api import Checkpoint, Fetched, Record, Start
 from penstock.core import facts
 from penstock.core.lanes import RECORDS_AHEAD_LEAST, Lanes
-from penstock.core.machine_context import MachineContext
+from penstock.core.stream_context import StreamContext
 from penstock.core.note import LaneNote, Note
 from penstock.core.progress import Progress
 from penstock.core.settings import StreamSettings
@@ -20,7 +20,7 @@ AHEAD = RECORDS_AHEAD_LEAST
 
 
 def lanes_of(*, buffer_bytes_max: int = 1_000_000, note: Note | None = None, **settings: Any) -> Lanes:
-    context = MachineContext(
+    context = StreamContext(
         StreamSettings(start=Start("TRIM_HORIZON"), **settings),
         PlainLayout(),
         jitter=no_jitter,
