@@ -1,6 +1,7 @@
 """`penstock up`: runs a node in the foreground."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
     from penstock.configuration import Project
     from penstock.plugins import Registry
     from penstock.shell.data_dir import DataDir
-    from penstock.shell.idleness import Verdict
+    from penstock.shell.idleness import Idleness, Verdict
     from penstock.shell.logs import Log
+    from penstock.shell.node import Node
 
 IDLE_S = 3.0
 
@@ -132,15 +134,6 @@ async def _run_node(
     timeout: float | None,  # noqa: ASYNC109 - the option's name; nothing here waits for it
     fail_on_dropped: bool,
 ) -> "Verdict":
-    import asyncio  # noqa: PLC0415
-    from contextlib import AsyncExitStack  # noqa: PLC0415
-
-    from penstock.configuration import mask_function  # noqa: PLC0415
-    from penstock.control.app import make_app  # noqa: PLC0415
-    from penstock.control.server import is_loopback, serving, url_of  # noqa: PLC0415
-    from penstock.control.server import listen as open_socket  # noqa: PLC0415
-    from penstock.shell.idleness import Idleness  # noqa: PLC0415
-    from penstock.shell.machine_driver import clock_ms  # noqa: PLC0415
     from penstock.shell.node import Node  # noqa: PLC0415
     from penstock.shell.signals import handled_signals  # noqa: PLC0415
 
@@ -155,34 +148,58 @@ async def _run_node(
     )
     idleness = None
     if until_idle is not None:
-        idleness = Idleness(
-            idle_ms=round(until_idle * 1000),
-            timeout_ms=None if timeout is None else round(timeout * 1000),
-            fail_on_dropped=fail_on_dropped,
-            started_ms=clock_ms(asyncio.get_running_loop()),
-        )
-    async with AsyncExitStack() as stack:
-        stack.enter_context(handled_signals(node.stop))
-        if listen != "none":
-            socket = open_socket(listen)
-            node.endpoint = url_of(socket)
-            data_dir.write_endpoint(node.endpoint)
-            loopback_only = is_loopback(socket)
-            if not loopback_only:
-                log.warning("the endpoint is open to other machines; it shows them the node's health alone")
-            app = make_app(node, loopback_only=loopback_only, mask=mask_function(project.secrets))
-            await stack.enter_async_context(serving(app, socket))
-        log.info(
-            "node started",
-            endpoint=node.endpoint or "none",
-            project=project.name,
-            mappings=len(project.mappings),
-            concurrency_max=project.settings.concurrency_max,
-            data_dir=str(data_dir.path),
-        )
-        verdict = await node.run(idleness)
+        idleness = _idleness(until_idle, timeout, fail_on_dropped=fail_on_dropped)
+    with handled_signals(node.stop):
+        async with _endpoint(node, project, data_dir, log, listen):
+            log.info(
+                "node started",
+                endpoint=node.endpoint or "none",
+                project=project.name,
+                mappings=len(project.mappings),
+                concurrency_max=project.settings.concurrency_max,
+                data_dir=str(data_dir.path),
+            )
+            verdict = await node.run(idleness)
     log.info("node stopped", exit_code=verdict.exit_code)
     return verdict
+
+
+def _idleness(until_idle_s: float, timeout_s: float | None, *, fail_on_dropped: bool) -> "Idleness":
+    import asyncio  # noqa: PLC0415
+
+    from penstock.shell.idleness import Idleness  # noqa: PLC0415
+    from penstock.shell.machine_driver import clock_ms  # noqa: PLC0415
+
+    return Idleness(
+        idle_ms=round(until_idle_s * 1000),
+        timeout_ms=None if timeout_s is None else round(timeout_s * 1000),
+        fail_on_dropped=fail_on_dropped,
+        started_ms=clock_ms(asyncio.get_running_loop()),
+    )
+
+
+@asynccontextmanager
+async def _endpoint(
+    node: "Node", project: "Project", data_dir: "DataDir", log: "Log", listen: str
+) -> AsyncIterator[None]:
+    """Serve the API while the node runs, unless there is to be none."""
+    from penstock.configuration import mask_function  # noqa: PLC0415
+    from penstock.control.app import make_app  # noqa: PLC0415
+    from penstock.control.server import is_loopback, serving, url_of  # noqa: PLC0415
+    from penstock.control.server import listen as open_socket  # noqa: PLC0415
+
+    if listen == "none":
+        yield
+        return
+    socket = open_socket(listen)
+    node.endpoint = url_of(socket)
+    data_dir.write_endpoint(node.endpoint)
+    loopback_only = is_loopback(socket)
+    if not loopback_only:
+        log.warning("the endpoint is open to other machines; it shows them the node's health alone")
+    app = make_app(node, loopback_only=loopback_only, mask=mask_function(project.secrets))
+    async with serving(app, socket):
+        yield
 
 
 def _check_listen(listen: str) -> None:
