@@ -8,10 +8,10 @@ import pytest
 from penstock.api import Checkpoint, Fetched, Record, Start
 from penstock.core import facts
 from penstock.core.lanes import RECORDS_AHEAD_LEAST, Lanes
-from penstock.core.stream_context import StreamContext
 from penstock.core.note import LaneNote, Note
 from penstock.core.progress import Progress
 from penstock.core.settings import StreamSettings
+from penstock.core.stream_context import StreamContext
 from simulation.layout import PlainLayout
 from unit.core.driving import FAILED, no_jitter
 from unit.core.staging import StagedStream, at, fail, go_on, in_turn
