@@ -53,8 +53,34 @@ class KafkaOperations:
         finally:
             await asyncio.shield(self._thread.call(window.close))
 
+    async def show(self) -> Mapping[str, str]:
+        await self.check()
+        return await self._thread.call(_show, self._settings)
+
     async def close(self) -> None:
         await self._thread.close()
+
+
+def _show(settings: Mapping[str, Any]) -> dict[str, str]:
+    topic: str = settings["Topic"]
+    consumer = new_consumer(reading_config(settings, group="penstock-show"))
+    try:
+        cluster = consumer.list_topics(topic, timeout=_ASK_TIMEOUT_S)
+        parts = cluster.topics[topic].partitions
+        found = {
+            "cluster": str(cluster.cluster_id),
+            "brokers": str(len(cluster.brokers)),
+            "partitions": str(len(parts)),
+            "copies": str(min((len(part.replicas) for part in parts.values()), default=0)),
+        }
+        for number in sorted(parts):
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_ASK_TIMEOUT_S)
+            found[f"{topic}-{number}"] = "empty" if low == high else f"offsets {low} to {high - 1}"
+    except KafkaException as raised:
+        raise source_error(raised, place_of(settings)) from None
+    finally:
+        consumer.close()
+    return found
 
 
 class _Window:

@@ -16,7 +16,7 @@ The module is named by an entry point of the group `penstock`. Hooks are never o
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import pluggy
 
@@ -84,6 +84,18 @@ class SourceOperations(Protocol):
         """Let go of everything."""
 
 
+@runtime_checkable
+class ShowsSource(Protocol):
+    """What `SourceOperations` may have besides, for `penstock source show`."""
+
+    async def show(self) -> Mapping[str, str]:
+        """Connect, and tell what is there now: what the broker is, how records are held and counted, how many wait.
+
+        Names in a few words and what they stand for, in the order in which somebody wants to read them. Nothing is
+        taken or changed. Raises the `SourceError` that says what is wrong.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceType:
     """A type of source that a plugin brings.
@@ -112,7 +124,7 @@ class SourceType:
     """What moves a mapping's position; without it `penstock mapping seek` is refused on such a source."""
     operate: Callable[[SourceContext], SourceOperations] | None = None
     describe: Callable[[Mapping[str, Any]], Mapping[str, str]] | None = None
-    """Facts of a source that its event layout needs: `topic`, `bootstrapServers`, `stream`, `queue`."""
+    """Facts of a source that its event layout needs: `topic`, `bootstrapServers`, `stream`, `queue`, `virtualHost`."""
     is_same: Callable[[SourceContext, SourceContext], bool] | None = None
     """Whether two sources of this type are one and the same stream or queue, as far as their settings can tell. It
     keeps a mapping from sending to what it reads. None: only sources of the same name are."""

@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "Show the engine at work, on nothing but Python.",
     "status": "Show a node at a glance.",
     "mapping": "Look at a node's mappings; stop, move and start them.",
+    "source": "Look at sources, and what is on their brokers.",
     "init": "Write a small working project.",
     "validate": "Check a configuration.",
     "config": "Show the configuration as understood.",

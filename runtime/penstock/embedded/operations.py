@@ -1,7 +1,8 @@
 """What an operator asks of embedded sources: is it there, make it, show what is in it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from heapq import merge
@@ -9,7 +10,7 @@ from heapq import merge
 from penstock.api import MappingContext, Message, Record, SourceContext, SourceMissing, Start, Want
 from penstock.embedded.commits import Transaction
 from penstock.embedded.file import SourceFile
-from penstock.embedded.messages import create_queue, newest_id, show_messages
+from penstock.embedded.messages import create_queue, newest_id, queue_backlog, show_messages
 from penstock.embedded.positions import shard_name
 from penstock.embedded.queue import open_queue
 from penstock.embedded.settings import QueueSettings, StreamSettings
@@ -39,6 +40,18 @@ class EmbeddedStreamOperations:
             self._settings,
             partial(create_stream, name=self._settings.name, shards_count=self._settings.shards_count or 1),
         )
+
+    async def show(self) -> Mapping[str, str]:
+        async with _opened(self._settings) as file:
+            stream = await open_stream(file, self._settings)
+            found = {"file": str(self._settings.path), "shards": str(stream.shards_count)}
+            for number in range(stream.shards_count):
+                first, last = [
+                    await file.read(partial(resolve, stream=stream, number=number, start=Start(where)))
+                    for where in ("TRIM_HORIZON", "LATEST")
+                ]
+                found[shard_name(number)] = "empty" if first == last else f"positions {first + 1} to {last}"
+            return found
 
     async def peek(self, start: Start | int, *, limit: int | None, follow: bool) -> AsyncIterator[tuple[str, Record]]:
         async with _opened(self._settings) as file:
@@ -82,6 +95,18 @@ class EmbeddedQueueOperations:
         return await _create(
             self._settings, partial(create_queue, name=self._settings.name, is_fifo=self._settings.is_fifo)
         )
+
+    async def show(self) -> Mapping[str, str]:
+        async with _opened(self._settings) as file:
+            queue = await open_queue(file, self._settings)
+            now_ms = time.time_ns() // 1_000_000
+            backlog = await file.read(partial(queue_backlog, queue=queue, now_ms=now_ms))
+            return {
+                "file": str(self._settings.path),
+                "queue": "FIFO" if queue.is_fifo else "standard",
+                "waiting": str(backlog.count),
+                "held or delayed": str(backlog.delayed),
+            }
 
     async def peek(self, start: Start | int, *, limit: int | None, follow: bool) -> AsyncIterator[Message]:
         async with _opened(self._settings) as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -100,3 +100,26 @@ def test_following_shows_what_comes(on_kafka: Any, topic: Callable[..., str]) ->
         await operations.close()
 
     asyncio.run(run())
+
+
+def test_what_is_shown_of_a_topic_is_what_is_there(on_kafka: Any, topic: Callable[..., str]) -> None:
+    name = topic(partitions=2)
+    produce(on_kafka.address, name, [Produced(b"v", partition=1) for _ in range(3)])
+
+    async def run() -> Mapping[str, str]:
+        operations = plugin.operate(on_kafka.source(name))
+        try:
+            return await operations.show()
+        finally:
+            await operations.close()
+
+    shown = asyncio.run(run())
+
+    assert shown["cluster"]
+    assert {part: shown[part] for part in ("brokers", "partitions", "copies", f"{name}-0", f"{name}-1")} == {
+        "brokers": "1",
+        "partitions": "2",
+        "copies": "1",
+        f"{name}-0": "empty",
+        f"{name}-1": "offsets 0 to 2",
+    }
