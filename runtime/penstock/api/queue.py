@@ -17,7 +17,8 @@ class QueueCapabilities:
     """What a queue source can do. A mapping that asks for more is refused when it is made."""
 
     delayed: bool = False
-    """`nack` honours a delay; without it the engine holds a failed message for the delay itself."""
+    """`nack` honours a delay. Without it the engine holds a failed message for the delay itself; once such messages take
+    half of what it may hold it gives further ones back with their delay, and `nack` keeps it as well as it can."""
     grouped: bool = False
     """FIFO: with `FifoQueue` messages carry their group and come in its order, and while we hold one no other receiver
     gets a later one of its group."""

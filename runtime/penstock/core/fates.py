@@ -62,7 +62,7 @@ class Fates:
     def decide(self, verdict: Verdict, error: tuple[str, str], now_ms: int) -> None:
         """Do what was decided of a batch that was run."""
         self.delete(verdict.done, now_ms)
-        if self._groups is not None:
+        if self._groups is not None and not self._is_crowded(self._groups):
             self._groups.hold_back(verdict.again, now_ms)
         else:
             delays_ms: dict[int, list[str]] = {}
@@ -235,6 +235,12 @@ class Fates:
         return min((time for time in times if time is not None), default=None)
 
     # Small change.
+
+    def _is_crowded(self, groups: Groups) -> bool:
+        """Failures that wait here take half of the room: more of them go back, so that others can come (D26)."""
+        settings = self._context.settings
+        is_half = (groups.held - groups.unrun) * 2 >= settings.held_max or groups.bytes_count * 2 >= settings.held_bytes_max
+        return is_half and not settings.is_fifo
 
     def _give_back(self, receipts: Receipts, delay_ms: int, *, counted: bool, now_ms: int) -> None:
         self.leases.let_go(receipts)

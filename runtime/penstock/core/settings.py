@@ -66,7 +66,7 @@ class QueueSettings:
     after `receive_count_max` runs that failed (None: never), where `has_dead_letters` says that there is a target.
     `group_failure_mode` is a FIFO queue's (D23). `held_max` and `held_bytes_max` bound what is held back, behind others
     of its group or for its next run. `is_delayed` says whether the source can hide what is given back; where not, what
-    failed stays held for its delay.
+    failed stays held for its delay, as long as such messages take less than half of what may be held (D26).
     """
 
     batch_size: int = 10

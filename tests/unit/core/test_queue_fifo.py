@@ -246,3 +246,28 @@ def test_a_queue_that_can_not_hide_what_fails_has_it_held_here():
     assert queue.invoked() == [["a1", "a2", "a3"], ["a4"], ["a2"]]
     assert queue.last(do.Invoke).batch.messages[0].receive_count == 2
     assert queue.count(do.Nack) == 0
+
+
+def test_what_fails_goes_back_once_failures_take_half_of_what_may_be_held():
+    queue = DrivenFifo(is_fifo=False, is_delayed=False, held_max=4)
+    queue.bring("a1", "a2", "a3")
+    queue.report("a1", "a2")
+    assert queue.count(do.Nack) == 0
+    queue.bring("a4", "a5")
+
+    queue.report("a4")
+
+    assert [(nack.receipts, nack.delay_ms, nack.counted) for nack in queue.all_of(do.Nack)] == [
+        (("a4/1",), LEASE_MS, True)
+    ]
+    queue.answer(do.Nack)
+    queue.bring("a6")
+    assert queue.invoked()[-1] == ["a6"]
+
+
+def test_a_fifo_queue_holds_what_fails_however_much_it_is():
+    queue = DrivenFifo(held_max=2)
+    queue.bring("a1", "b1")
+    queue.report("a1", "b1")
+
+    assert queue.count(do.Nack) == 0
