@@ -239,7 +239,8 @@ class Fates:
     def _is_crowded(self, groups: Groups) -> bool:
         """Failures that wait here take half of the room: more of them go back, so that others can come (D26)."""
         settings = self._context.settings
-        is_half = (groups.held - groups.unrun) * 2 >= settings.held_max or groups.bytes_count * 2 >= settings.held_bytes_max
+        failed = groups.held - groups.unrun
+        is_half = failed * 2 >= settings.held_max or groups.bytes_count * 2 >= settings.held_bytes_max
         return is_half and not settings.is_fifo
 
     def _give_back(self, receipts: Receipts, delay_ms: int, *, counted: bool, now_ms: int) -> None:
