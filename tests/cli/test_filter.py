@@ -5,6 +5,7 @@ import json
 import pytest
 
 BIG = '{"total": [{"numeric": [">", 100]}]}'
+UNREADABLE = '{"data": "", "basicProperties": {"headers": {"a": {"bytes": ["x"]}}}}'
 DATA = '{"data": {"total": [{"numeric": [">", 100]}]}}'
 
 
@@ -64,6 +65,10 @@ def test_pattern_and_event_may_be_files_or_stdin(project):
             "EVENT is an event of 2 records; one record is wanted",
         ),
         (
+            ('{"data": ["x"]}', UNREADABLE, "--event-format", "rmq"),
+            "EVENT has headers whose 'bytes' are no list of numbers",
+        ),
+        (
             ('{"value": ["x"]}', '{"value": "?"}', "--event-format", "kafka"),
             "EVENT has a 'value' that is not base64, which is how the event shows it",
         ),
@@ -84,6 +89,11 @@ def test_wrong_usage_is_one_message(project, args, message):
         ("kinesis", DATA, '{"data": {"total": [1]}}'),
         ("kafka", '{"value": {"total": [250]}, "topic": ["example"]}', '{"value": {"total": [250]}, "topic": ["x"]}'),
         ("sqs", '{"body": {"total": [250]}, "eventSource": ["aws:sqs"]}', '{"body": ["x"]}'),
+        (
+            "rmq",
+            '{"data": {"total": [250]}, "basicProperties": {"bodySize": [14]}}',
+            '{"data": {"total": [250]}, "redelivered": [true]}',
+        ),
     ],
 )
 def test_an_event_as_the_function_gets_it_is_taken_as_its_record(project, event_format, matching, other):
@@ -96,8 +106,10 @@ def test_records_of_dynamodb_and_of_mq_are_taken_as_events_show_them(project):
     change = {"eventName": "INSERT", "dynamodb": {"NewImage": {"id": {"S": "a"}}}}
     pattern = '{"eventName": ["INSERT"], "dynamodb": {"NewImage": {"id": {"S": ["a"]}}}}'
     assert project.ok("filter", pattern, json.dumps(change), "--event-format", "dynamodb") == "match\n"
-    message = {"data": "aGVsbG8=", "redelivered": False, "basicProperties": {"type": "t"}}
-    pattern = '{"data": ["hello"], "basicProperties": {"type": ["t"]}, "redelivered": [false]}'
+    properties = {"type": "t", "headers": {"kind": {"bytes": [-61, -87]}, "shop": {"number": 7}}}
+    message = {"data": "aGVsbG8=", "redelivered": False, "basicProperties": properties}
+    pattern = """{"data": ["hello"], "redelivered": [false],
+        "basicProperties": {"type": ["t"], "headers": {"kind": ["é"], "shop": {"number": [7]}}}}"""
     assert project.ok("filter", pattern, json.dumps(message), "--event-format", "rmq") == "match\n"
 
 

@@ -121,13 +121,19 @@ def test_a_kafka_event_groups_its_records_by_topic_and_partition(run):
     ]
 
 
+def test_an_rmq_event_groups_its_messages_by_queue_and_virtual_host(run):
+    event = json.loads(run("event", "rmq", "a", "b", "--source", "invoices").stdout)
+    assert (event["eventSource"], event["eventSourceArn"].split(":")[2]) == ("aws:rmq", "mq")
+    assert [message["data"] for message in event["rmqMessagesByQueue"]["invoices::/"]] == ["YQ==", "Yg=="]
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("rmq",), "the event format 'rmq' is not supported yet; there are kafka, kinesis, sqs"),
-        (("dynamodb",), "the event format 'dynamodb' is not supported yet; there are kafka, kinesis, sqs"),
-        (("s3",), "the event format 's3' is not known; there are kafka, kinesis, sqs"),
+        (("dynamodb",), "the event format 'dynamodb' is not supported yet; there are kafka, kinesis, sqs, rmq"),
+        (("s3",), "the event format 's3' is not known; there are kafka, kinesis, sqs, rmq"),
         (("sqs", "a", "--key", "k"), "a message of the format sqs has no key"),
+        (("rmq", "a", "--key", "k"), "a message of the format rmq has no key"),
     ],
 )
 def test_an_event_that_can_not_be_is_refused(run, args, message):

@@ -19,8 +19,10 @@ _E2E = str(Path(__file__).resolve().parents[1] / "e2e")
 if _E2E not in sys.path:
     sys.path.append(_E2E)
 
-from conformance.recordings.case import Case, read_cases  # noqa: E402 - the harness that it uses is found only now
+from conformance.recordings import queue_scope  # noqa: E402 - the harness that it uses is found only now
+from conformance.recordings.case import QUEUES, Case, read_cases  # noqa: E402 - the same
 from conformance.recordings.placeholders import Bindings  # noqa: E402 - the same
+from conformance.recordings.queue_traces import queue_traces  # noqa: E402 - the same
 from conformance.recordings.scope import is_run  # noqa: E402 - the same
 from conformance.recordings.traces import traces  # noqa: E402 - the same
 
@@ -29,28 +31,37 @@ Bind = Callable[[Any, Any], dict[str, str]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test with `streamed_case` each case that is run; where there are no recordings, one that says so."""
-    if "streamed_case" not in metafunc.fixturenames:
-        return
-    recorded: list[Case | None] = [case for case in _cases() if is_run(case)]
-    cases = [*(recorded or [None]), *traces()]
-    ids = ["recordings" if case is None else case.id.replace(" ", "-") for case in cases]
-    metafunc.parametrize("streamed_case", cases, ids=ids, indirect=True)
+    """Give a test with `streamed_case` or `queued_case` each case that is run; without recordings, one that says so."""
+    for fixture, find, ours in (("streamed_case", _streamed, traces()), ("queued_case", _queued, queue_traces())):
+        if fixture in metafunc.fixturenames:
+            found: list[Case | None] = [*find()]
+            cases = [*(found or [None]), *ours]
+            ids = ["recordings" if case is None else case.id.replace(" ", "-") for case in cases]
+            metafunc.parametrize(fixture, cases, ids=ids, indirect=True)
 
 
 @pytest.fixture
 def streamed_case(request: pytest.FixtureRequest) -> Case:
-    """One case that is run: a recording, or a trace of the specification."""
-    case: Case | None = request.param
-    if case is None:
-        pytest.fail(f"there is no case of a stream in {request.getfixturevalue('conformance') / 'recorded'}")
-    return case
+    """One case of a stream that is run: a recording, or a trace of the specification."""
+    return _given(request)
+
+
+@pytest.fixture
+def queued_case(request: pytest.FixtureRequest) -> Case:
+    """One case of a queue that is run: a recording, or a trace of the specification."""
+    return _given(request)
 
 
 @pytest.fixture(scope="session")
 def streamed_cases() -> list[Case]:
     """All of them."""
-    return [*filter(is_run, _cases()), *traces()]
+    return [*_streamed(), *traces()]
+
+
+@pytest.fixture(scope="session")
+def queued_cases() -> list[Case]:
+    """All of them."""
+    return [*_queued(), *queue_traces()]
 
 
 @pytest.fixture(scope="session")
@@ -99,5 +110,16 @@ def _folder() -> Path:
     return Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "conformance"
 
 
-def _cases() -> list[Case]:
-    return read_cases(_folder() / "recorded")
+def _streamed() -> list[Case]:
+    return list(filter(is_run, read_cases(_folder() / "recorded")))
+
+
+def _queued() -> list[Case]:
+    return list(filter(queue_scope.is_run, read_cases(_folder() / "recorded", QUEUES)))
+
+
+def _given(request: pytest.FixtureRequest) -> Case:
+    case: Case | None = request.param
+    if case is None:
+        pytest.fail(f"there is no case of this kind in {request.getfixturevalue('conformance') / 'recorded'}")
+    return case

@@ -1,4 +1,4 @@
-"""What of the recordings of streams is compared, and that comparing can fail."""
+"""What of the recordings of streams and of queues is compared, and that comparing those of streams can fail."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from conformance.recordings import queue_scope
 from conformance.recordings.behaviour import plan_of
-from conformance.recordings.case import Case, NotUnderstood, cases_of, read_cases
+from conformance.recordings.case import QUEUES, Case, NotUnderstood, cases_of, read_cases
 from conformance.recordings.comparison import Comparison
 from conformance.recordings.inputs import inputs_of
 from conformance.recordings.outcome import Identity, Invocation, Kept, Outcome
 from conformance.recordings.placeholders import Bindings, hold_order
+from conformance.recordings.queue_scope import QueueKind
+from conformance.recordings.queue_traces import queue_traces
 from conformance.recordings.scope import ERROR, IDENTITY, IMAGE_FILTER, Kind, inventory, is_run, parts_of
 from conformance.recordings.traces import KINESIS, case, document, record, traces
 
@@ -45,6 +48,26 @@ RUN = {
     "kin-12-record-age-exceeded",
     "kin-14-empty-response-runtime",
 }
+QUEUES_NOT_RUN = {
+    "sqs-01-defaults-and-batch-validation",
+    "sqs-14-invalid-filters",
+    "sqs-16-duplicate-mapping",
+    "sqs-17-missing-queue",
+    "sqs-19-function-dlq-message",
+}
+"""These tell of Lambda's API, and the last of an asynchronous invocation. What the first and the third say of a
+mapping's settings is compared without a node, and so are the patterns that the second has refused (`test_filters`)."""
+QUEUES_RUN = {
+    "sqs-02-basic-event-with-window",
+    "sqs-03-event-no-window-retry",
+    "sqs-04-message-attributes",
+    "sqs-05-redrive-to-dlq",
+    "sqs-07-bif-enabled-but-function-raises",
+    "sqs-09-bif-empty-object-succeeds",
+    "sqs-10-fifo-enable-states",
+    "sqs-11-batch-sizes-over-10",
+    "sqs-15-update-function-version",
+}
 SENT = {"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:<region>:111111111111:dead"}}}
 
 
@@ -67,6 +90,29 @@ def test_only_what_tells_of_the_api_alone_or_of_images_is_not_run(conformance):
     assert {part.left for each in left for part in parts_of(each)} <= {ERROR, IDENTITY, IMAGE_FILTER}
     present = {each.id.partition(":")[0] for each in cases}
     assert {each.id.partition(":")[0] for each in left} & (RUN | NOT_RUN) == NOT_RUN & present
+
+
+def test_every_part_of_every_case_of_a_queue_is_compared_or_left_with_a_reason(conformance):
+    cases = [*read_cases(conformance / "recorded", QUEUES), *queue_traces()]
+
+    lines = list(queue_scope.inventory(cases))
+
+    print("\n".join(lines))  # noqa: T201 - the list is there to be read: pytest -rP
+    parts = [(each.id, part) for each in cases for part in queue_scope.parts_of(each)]
+    assert [(name, part.name) for name, part in parts if part.kind is QueueKind.UNKNOWN] == []
+    assert [(name, part.name) for name, part in parts if part.kind is QueueKind.LEFT and not part.left] == []
+    assert len(lines) == len(cases) + len(parts)
+
+
+def test_only_what_tells_of_the_api_alone_or_of_no_queue_is_not_run(conformance):
+    cases = read_cases(conformance / "recorded", QUEUES)
+    left = [each for each in cases if not queue_scope.is_run(each)]
+
+    reasons = {part.left for each in left for part in queue_scope.parts_of(each)}
+    assert reasons <= {queue_scope.ERROR, queue_scope.NO_SOURCE, queue_scope.REST_OF_RESPONSE}
+    present = {each.id.partition(":")[0] for each in cases}
+    not_run = {each.id.partition(":")[0] for each in left}
+    assert not_run & (QUEUES_RUN | QUEUES_NOT_RUN) == QUEUES_NOT_RUN & present
 
 
 def test_everything_that_is_run_is_understood(streamed_cases):

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.api import Message, Record
-from penstock.core.events import Origin
+from penstock.core.events import QUEUE_FORMATS, Origin
 from penstock.core.patterns import FilterCriteria
 from property import pattern_reference
 from property.pattern_strategies import KEYS, patterns, values
 
 ORIGIN = Origin(source_arn="arn:aws:sqs:us-east-1:000000000000:jobs", region="us-east-1", topic="orders")
-DATA_KEYS = {"sqs": "body", "kinesis": "data", "kafka": "value"}
+DATA_KEYS = {"sqs": "body", "kinesis": "data", "kafka": "value", "rmq": "data"}
 keys = st.sampled_from(KEYS)
 json_data = values(keys).filter(lambda value: isinstance(value, dict | list))
 formats = st.sampled_from(sorted(DATA_KEYS))
@@ -36,7 +36,7 @@ def is_json_of_fields(raw: bytes) -> bool:
 
 def kept(event_format: str, pattern: dict, raw: bytes | None) -> bool:
     record_filter = FilterCriteria([{DATA_KEYS[event_format]: pattern}], event_format).record_filter(ORIGIN)
-    if event_format == "sqs":
+    if event_format in QUEUE_FORMATS:
         record: Message | Record = Message("id", "receipt", raw or b"", 1, 0, 0)
     else:
         record = Record(0, raw, b"key", 0)
@@ -55,8 +55,8 @@ def test_json_is_judged_as_the_reference_judges_it(event_format, pattern, value,
 
 @settings(max_examples=200, deadline=None)
 @given(formats, patterns(keys), st.one_of(no_json, binary))
-def test_what_is_no_json_passes_a_filter_on_fields_on_kafka_alone(event_format, pattern, raw):
-    assert kept(event_format, pattern, raw) is (event_format == "kafka")
+def test_what_is_no_json_passes_a_filter_on_fields_on_kafka_and_rabbitmq_alone(event_format, pattern, raw):
+    assert kept(event_format, pattern, raw) is (event_format in {"kafka", "rmq"})
 
 
 @settings(max_examples=50, deadline=None)

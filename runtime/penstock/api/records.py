@@ -4,7 +4,8 @@ These are `msgspec.Struct`s that the garbage collector does not track, since lis
 layer. Treat them as values.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 
@@ -44,6 +45,11 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     is 1 at first; where the queue does not count, it is what the broker says, or 1 where it says nothing.
     `redelivered` is a broker's word that somebody had it before, which a queue that does not count passes on (D22).
     Times are Unix milliseconds. `group`, `deduplication_id` and `sequence` are a FIFO queue's.
+
+    `properties` are those of an AMQP message, for the event format `rmq` (`lambda-semantics.md §8.6`); other brokers
+    leave them None. The names are AMQP's with underscores, and one that is not there is not set: content_type,
+    content_encoding, headers (a mapping of Python values), delivery_mode, priority, correlation_id, reply_to,
+    expiration, message_id, timestamp (Unix seconds), type, user_id, app_id, cluster_id.
     """
 
     message_id: str
@@ -57,6 +63,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     deduplication_id: str | None = None
     sequence: str | None = None
     redelivered: bool = False
+    properties: Mapping[str, Any] | None = None
 
 
 class Checkpoint(msgspec.Struct, frozen=True, gc=False):

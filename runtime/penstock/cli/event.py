@@ -11,8 +11,12 @@ from penstock.cli.failures import Wrong
 from penstock.cli.options import command
 from penstock.core.events import QUEUE_FORMATS, STREAM_FORMATS, Origin, queue_layout, stream_layout
 
-LATER = ("rmq", "dynamodb")
+LATER = ("dynamodb",)
 SAMPLE = ("Hello from Penstock",)
+_QUEUE_ARNS = {
+    "sqs": "arn:aws:sqs:us-east-1:000000000000:{}",
+    "rmq": "arn:aws:mq:us-east-1:000000000000:broker:{}:b-00000000-0000-0000-0000-000000000000",
+}
 
 
 @command(
@@ -24,7 +28,7 @@ SAMPLE = ("Hello from Penstock",)
 @click.option("--key", help="The key of every record (streams).")
 @click.option("--source", default="example", show_default=True, help="The name of the stream, topic or queue.")
 def event(*, event_format: str, data: tuple[str, ...], key: str | None, source: str, as_json: bool) -> None:  # noqa: ARG001 - it is JSON in any case
-    """Print an event with the layout FORMAT (kinesis, kafka, sqs), one record for each DATA."""
+    """Print an event with the layout FORMAT (kinesis, kafka, sqs, rmq), one record for each DATA."""
     texts = data or SAMPLE
     if event_format in STREAM_FORMATS:
         encoded = _stream_event(event_format, texts, key, source)
@@ -55,7 +59,7 @@ def _stream_event(event_format: str, texts: tuple[str, ...], key: str | None, so
 
 
 def _queue_event(event_format: str, texts: tuple[str, ...], source: str) -> bytes:
-    origin = Origin(source_arn=f"arn:aws:sqs:us-east-1:000000000000:{source}", region="us-east-1")
+    origin = Origin(source_arn=_QUEUE_ARNS[event_format].format(source), region="us-east-1", queue=source)
     now_ms = _now_ms()
     messages = [
         Message(

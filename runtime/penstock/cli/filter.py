@@ -194,4 +194,6 @@ def _origin(project: Project, source: SourceConfig, shard: str) -> Origin:
         topic=topic if servers else "",
         partition=int(partition) if servers and partition.isdecimal() else 0,
         bootstrap_servers=servers,
+        queue=facts.get("queue", ""),
+        virtual_host=facts.get("virtualHost", "/"),
     )

@@ -20,7 +20,7 @@ def broken_source_type(name: str, kind: Literal["stream", "queue"], plugin: Plug
         doc=sentence,
         capabilities=StreamCapabilities(seekable_by_time=True) if kind == "stream" else QueueCapabilities(),
         settings=(),
-        event_formats=("kinesis", "kafka") if kind == "stream" else ("sqs",),
+        event_formats=("kinesis", "kafka") if kind == "stream" else ("sqs", "rmq"),
         open_stream=refuse if kind == "stream" else None,
         open_queue=refuse if kind == "queue" else None,
         open_destination=refuse,

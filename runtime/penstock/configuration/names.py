@@ -15,7 +15,7 @@ PROJECT_NAME_ALLOWED = "1 to 64 letters, digits, ., - and _"
 _NAMESPACE = uuid.UUID("8b1f5c0e-6d0b-5c55-9f0e-0c9d5a7c7e4b")
 """Never changes: every mapping's identity hangs on it."""
 
-_FORMAT_BY_SERVICE = {"kinesis": "kinesis", "sqs": "sqs", "dynamodb": "dynamodb", "kafka": "kafka"}
+_FORMAT_BY_SERVICE = {"kinesis": "kinesis", "sqs": "sqs", "dynamodb": "dynamodb", "kafka": "kafka", "mq": "rmq"}
 
 
 def project_name(folder_name: str) -> str:

@@ -293,8 +293,8 @@ QUEUE_MAPPING = (
     *_others(_STREAM_ONLY, _QUEUE_ONLY, "is for streams; this source is a queue"),
 )
 
-EVENT_FORMATS_SUPPORTED = ("kinesis", "kafka", "sqs")
-EVENT_FORMATS_LATER = ("rmq", "dynamodb")
+EVENT_FORMATS_SUPPORTED = ("kinesis", "kafka", "sqs", "rmq")
+EVENT_FORMATS_LATER = ("dynamodb",)
 
 BATCHING_WINDOW_MS_BY_FORMAT = {"kafka": 500, "rmq": 500}
 """The window where none is given, by the layout's service, as on AWS (`lambda-semantics.md §1.3`): 500 ms for Kafka and

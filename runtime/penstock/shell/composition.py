@@ -189,6 +189,7 @@ class Composition:
             bootstrap_servers=bootstrap_servers,
             queue=facts.get("queue", ""),
             virtual_host=facts.get("virtualHost", "/"),
+            leaves_out_unset=config.filter_criteria is None and not (config.queue and config.queue.batching_window_ms),
         )
 
 

@@ -1,6 +1,6 @@
-"""Drives what AWS was recorded to do with streams through real nodes, and holds what came to what was recorded.
+"""Drives what AWS was recorded to do with streams and queues through real nodes, and holds what came to the recordings.
 
-A case goes one way through these modules:
+A case of a stream goes one way through these modules:
 
 - `case`: what a file of the recordings holds;
 - `scope`: which parts of what it expects are compared, and which are left and why; nothing else decides that;
@@ -11,7 +11,11 @@ A case goes one way through these modules:
 - `outcome`: what came: invocations, documents, the mapping's last result;
 - `comparison` and `placeholders`: holds that to the recording; a placeholder is one value within one case.
 
-`traces` has the first conformance traces of the specification (T1 to T8) in the shape of recordings.
+A case of a queue goes the same way through those whose names begin with `queue`; they share `case`, `project`, `stages`
+and `placeholders` with the others. Another kind of queue is a class beside those of `queues`.
+
+`traces` has the first conformance traces of the specification (T1 to T8) in the shape of recordings, `queue_traces`
+T9 to T12.
 
 Where a recording is not understood, `NotUnderstood` says what, and its test fails: nothing is passed over in silence.
 """

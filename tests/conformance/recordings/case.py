@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PATTERNS = ("kin-*.json", "ddb-*.json")
+STREAMS = ("kin-*.json", "ddb-*.json")
+QUEUES = ("sqs-*.json",)
 
 
 class NotUnderstood(Exception):
@@ -21,17 +22,22 @@ class Case:
     id: str
     title: str
     setup: Mapping[str, Any]
-    """`source`, `create`, `put`, `function`, `functions`, `function_returns`; all but the first may be absent."""
+    """`source`, `create`, `put` or `send`, `function`, `functions`, `function_returns`; each may be absent."""
     expected: Mapping[str, Any]
+
+    @property
+    def source(self) -> str:
+        """What it was recorded with; empty where that is no source."""
+        return str(self.setup.get("source", ""))
 
     @property
     def is_change_feed(self) -> bool:
         """It was recorded with DynamoDB's streams."""
-        return "dynamodb" in self.setup["source"]
+        return "dynamodb" in self.source
 
     @property
     def shards(self) -> int:
-        found = re.search(r"(\d+) shard", self.setup["source"])
+        found = re.search(r"(\d+) shard", self.source)
         return int(found[1]) if found else 1
 
     @property
@@ -46,9 +52,9 @@ class Case:
         return "Enabled=false" in self.title or "Disabling" in states
 
 
-def read_cases(folder: Path) -> list[Case]:
-    """Read every case of a stream below the folder of the recordings."""
-    files = sorted(path for pattern in PATTERNS for path in folder.glob(pattern))
+def read_cases(folder: Path, patterns: Sequence[str] = STREAMS) -> list[Case]:
+    """Read every case of a stream, or of a queue, below the folder of the recordings."""
+    files = sorted(path for pattern in patterns for path in folder.glob(pattern))
     return [case for path in files for case in cases_of(json.loads(path.read_text()))]
 
 

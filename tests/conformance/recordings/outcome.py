@@ -23,6 +23,8 @@ class Invocation:
     request_id: str
     at_s: float
     event: dict[str, Any]
+    told: dict[str, Any] = field(default_factory=dict)
+    """What a queue's function says that it did."""
 
     @property
     def records(self) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -18,8 +18,7 @@ from conformance.recordings.case import Case
 from conformance.recordings.inputs import Inputs, inputs_of
 from conformance.recordings.mapping import EVENT, destination_of, settings_of
 from conformance.recordings.outcome import Identity, Invocation, Kept, read_folder, read_ledger, read_queue
-from conformance.recordings.streams import Streams
-from penstock.configuration import load
+from penstock.configuration import Project, load
 from penstock.plugins import load_plugins
 
 ACCOUNT = "111111111111"
@@ -112,6 +111,13 @@ def part_of(case: Case, number: int, folder: Path) -> Part:
     return Part(case, f"{name}-{number}", folder, inputs_of(case), plan_of(case))
 
 
+class Configured(Protocol):
+    """A case's part, as far as a project wants to know it."""
+
+    def functions_configured(self) -> dict[str, Any]:
+        """Give the section `Functions` of it."""
+
+
 class CasesProject:
     """The folder with everything in it, as the harness of nodes wants it: `file` and `folder`."""
 
@@ -125,18 +131,18 @@ class CasesProject:
         (folder / "ledgers").mkdir(parents=True)
         shutil.copytree(_FUNCTION, folder / "function", ignore=shutil.ignore_patterns("__pycache__"))
 
-    def add(self, part: Part, streams: Streams) -> None:
-        """Add a case, and make its stream. Raises ConfigurationError where no such mapping can be."""
+    def add(self, part: Configured, sources: Mapping[str, Any]) -> None:
+        """Add a case, with its sources. Raises ConfigurationError where no such mapping can be."""
         functions = part.functions_configured()
-        sources = part.sources(streams.source(part.name, part.case.shards))
         self._write(sources, functions)
         load(self.file, self._registry)
         self._sources |= sources
         self._functions |= functions
 
-    def write(self) -> None:
-        """Write the configuration with everything that was added."""
+    def write(self) -> Project:
+        """Write the configuration with everything that was added, and read it as a node does."""
         self._write(self._sources, self._functions)
+        return load(self.file, self._registry)
 
     def _write(self, sources: Mapping[str, Any], functions: Mapping[str, Any]) -> None:
         settings = {"AccountId": ACCOUNT, "Region": REGION, "MaximumConcurrency": ENVIRONMENTS_MAX}

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import time
-import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.node import Node, Nodes
 
@@ -15,14 +11,9 @@ from conformance.recordings.case import Case, NotUnderstood
 from conformance.recordings.inputs import Put
 from conformance.recordings.outcome import Outcome
 from conformance.recordings.project import CasesProject, Part, part_of
+from conformance.recordings.stages import STAGE_S, Status, is_disabled, is_enabled, post, statuses, wait
 from conformance.recordings.streams import Streams
 from penstock.configuration import ConfigurationError
-
-STAGE_S = 90.0
-"""Every case has so long for each stage, all of them together."""
-_EVERY_S = 0.1
-
-Status = dict[str, Any]
 
 
 class Run:
@@ -42,7 +33,7 @@ class Run:
         for number, case in enumerate(cases):
             try:
                 part = part_of(case, number, folder)
-                self._project.add(part, streams)
+                self._project.add(part, part.sources(streams.source(part.name, part.case.shards)))
             except (NotUnderstood, ConfigurationError) as error:
                 # One case that can not be run is none of the others' business.
                 self.problems[case.id] = str(error)
@@ -59,8 +50,8 @@ class Run:
         self._project.write()
         for part in self._parts:
             self._put(part, part.inputs.before)
-        node = self._nodes.start(self._project, name="node")  # type: ignore[arg-type] # a project by its shape
-        self._wait(node, self._parts, "it is enabled", _is_enabled)
+        node = self._nodes.start(self._project, name="node")
+        self._wait(node, self._parts, "it is enabled", is_enabled)
         for part in self._open():
             self._put(part, part.inputs.after)
         self._wait(node, self._open(), "all records are settled", _is_settled)
@@ -82,33 +73,26 @@ class Run:
 
     def _wait(self, node: Node, parts: Sequence[Part], what: str, holds: Callable[[Part, Status], bool]) -> None:
         """Wait until something holds of all mappings of these parts; those of which it never does have a problem."""
-        deadline_s = time.monotonic() + STAGE_S
-        waiting = list(parts)
-        while True:
-            statuses = _statuses(node)
-            waiting = [part for part in waiting if not _all_hold(part, statuses, holds)]
-            if not waiting or time.monotonic() > deadline_s:
-                break
-            time.sleep(_EVERY_S)
-        for part in waiting:
-            shown = [json.dumps(statuses.get(mapping)) for mapping in part.mappings]
-            self.problems[part.case.id] = f"not within {STAGE_S:g} s: {what}; its status: {shown}"
+        left = wait(node, parts, holds)
+        for part in parts:
+            if (shown := left.get(part.mappings[0])) is not None:
+                self.problems[part.case.id] = f"not within {STAGE_S:g} s: {what}; its status: {shown}"
 
     def _collect_results(self, node: Node) -> None:
-        statuses = _statuses(node)
+        found = statuses(node)
         for part in self._open():
             self.outcomes[part.case.id] = Outcome(
-                identities=part.identities({mapping: statuses[mapping]["uuid"] for mapping in part.mappings}),
+                identities=part.identities({mapping: found[mapping]["uuid"] for mapping in part.mappings}),
                 put=part.inputs.count,
-                last_results=[statuses[mapping]["last_result"] for mapping in part.mappings],
+                last_results=[found[mapping]["last_result"] for mapping in part.mappings],
             )
 
     def _disable_some(self, node: Node) -> None:
         """Disable mappings, put more, and see that nothing of it was handled before they were enabled again."""
         parts = [part for part in self._open() if part.case.is_disabled]
         for mapping in _mappings(parts):
-            _post(node, mapping, "disable")
-        self._wait(node, parts, "it is disabled", _is_disabled)
+            post(node, mapping, "disable")
+        self._wait(node, parts, "it is disabled", is_disabled)
         for part in parts:
             self._put(part, [[Put()]])
             self.outcomes[part.case.id].put_while_disabled = 1
@@ -116,7 +100,7 @@ class Run:
             # What the function was not given until now can only come because of what follows.
             self.outcomes[part.case.id].invocations = part.invocations()
         for mapping in _mappings(parts):
-            _post(node, mapping, "enable")
+            post(node, mapping, "enable")
         self._wait(node, parts, "what was put meanwhile is settled", self._is_caught_up)
 
     def _is_caught_up(self, part: Part, status: Status) -> bool:
@@ -133,19 +117,6 @@ class Run:
         outcome.documents = part.documents()
 
 
-def _all_hold(part: Part, statuses: dict[str, Status], holds: Callable[[Part, Status], bool]) -> bool:
-    # A node that has just begun shows no mappings yet.
-    return all(mapping in statuses and holds(part, statuses[mapping]) for mapping in part.mappings)
-
-
-def _is_enabled(_: Part, status: Status) -> bool:
-    return bool(status["state"] == "Enabled")
-
-
-def _is_disabled(_: Part, status: Status) -> bool:
-    return bool(status["state"] == "Disabled")
-
-
 def _is_settled(part: Part, status: Status) -> bool:
     return _committed(status) == part.inputs.count
 
@@ -157,13 +128,3 @@ def _committed(status: Status) -> int:
 
 def _mappings(parts: Iterable[Part]) -> list[str]:
     return [mapping for part in parts for mapping in part.mappings]
-
-
-def _statuses(node: Node) -> dict[str, Status]:
-    return {status["name"]: status for status in node.status()["mappings"]}
-
-
-def _post(node: Node, mapping: str, command: str) -> None:
-    url = f"{node.status()['endpoint']}/penstock/v1/mappings/{mapping}/{command}"
-    with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=10) as answer:
-        assert answer.status == 202, f"{command} {mapping}: {answer.status}"

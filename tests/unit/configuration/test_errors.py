@@ -116,7 +116,7 @@ def test_a_wrong_key_of_a_stream_mapping_is_named_with_its_line(folder, write, k
         ("BatchSize: 10001", "BatchSize: is 10001; a whole number from 1 to 10000"),
         (
             "EventFormat: kinesis",
-            "EventFormat: the event format 'kinesis' is not one of this source's; a source of type pile has sqs",
+            "EventFormat: the event format 'kinesis' is not one of this source's; a source of type pile has sqs, rmq",
         ),
     ],
 )

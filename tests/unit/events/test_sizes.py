@@ -1,5 +1,7 @@
 """The sizes that batches are cut by, against the events themselves."""
 
+from datetime import UTC
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +33,32 @@ RECORDS = st.builds(
     timestamp_type=st.sampled_from(["CREATE_TIME", "LOG_APPEND_TIME"]),
 )
 ATTRIBUTES = st.builds(Attribute, data_type=NAMES, value=TEXTS | BYTES)
+TEXT_PROPERTIES = (
+    *("content_type", "content_encoding", "correlation_id", "reply_to", "expiration", "message_id", "type"),
+    *("user_id", "app_id", "cluster_id"),
+)
+HEADER_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.decimals(allow_nan=False, allow_infinity=False, places=28)
+    | st.datetimes(timezones=st.none() | st.just(UTC))
+    | TEXTS
+    | BYTES,
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(TEXTS, values, max_size=3),
+    max_leaves=6,
+)
+PROPERTIES = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(TEXT_PROPERTIES, st.none() | TEXTS),
+        "headers": st.none() | st.dictionaries(TEXTS, HEADER_VALUES, max_size=4),
+        "delivery_mode": st.integers(0, 255),
+        "priority": st.integers(0, 255),
+        "timestamp": st.integers(0, 2**64 - 1),
+    },
+)
 MESSAGES = st.builds(
     Message,
     message_id=TEXTS,
@@ -43,6 +71,8 @@ MESSAGES = st.builds(
     group=st.none() | TEXTS,
     deduplication_id=st.none() | TEXTS,
     sequence=st.none() | TEXTS,
+    redelivered=st.booleans(),
+    properties=st.none() | PROPERTIES,
 )
 ORIGINS = st.builds(
     Origin,
@@ -53,6 +83,8 @@ ORIGINS = st.builds(
     topic=TEXTS,
     partition=st.integers(0, 2**31),
     bootstrap_servers=TEXTS,
+    queue=TEXTS,
+    virtual_host=TEXTS,
 )
 
 
@@ -100,12 +132,16 @@ def test_the_worst_records_stay_below_the_bound(origin, event_format, record):
         {"body": b"\xff" * 1000},
         {"body": b"\xff", "attributes": {chr(i): Attribute("\0", "") for i in range(32)}},
         {"attributes": {"a": Attribute("Binary", b"\xff" * 1000)}, "group": "\0" * 100, "sequence": "\0" * 100},
+        {"properties": {"headers": {"a": b"\x80" * 1000}}},
+        {"properties": {"headers": {chr(i): "" for i in range(32)}}},
+        {"properties": {"headers": {"": [{"": {}}] * 100, "\0": [None] * 100}, "type": "\0" * 100}},
     ],
 )
-def test_the_worst_messages_stay_below_the_bound(queue_origin, changes):
+@pytest.mark.parametrize("event_format", QUEUE_FORMATS)
+def test_the_worst_messages_stay_below_the_bound(queue_origin, event_format, changes):
     plain = {"message_id": "", "receipt": "", "body": b"", "receive_count": 1, "sent_ms": 0, "first_received_ms": 0}
 
-    hold_to(queue_layout("sqs", queue_origin), [Message(**{**plain, **changes})])
+    hold_to(queue_layout(event_format, queue_origin), [Message(**{**plain, **changes})])
 
 
 def test_a_record_of_a_hundred_bytes_is_far_from_the_limit_without_being_looked_at(origin):

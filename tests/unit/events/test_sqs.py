@@ -1,5 +1,6 @@
 import base64
 import json
+from dataclasses import replace
 from hashlib import md5
 
 import pytest
@@ -35,6 +36,13 @@ def test_an_event_has_the_recorded_fields_in_the_recorded_order(queue_origin):
         b'"md5OfBody":"5d41402abc4b2a76b9719d911017c592","eventSource":"aws:sqs",'
         b'"eventSourceARN":"arn:aws:sqs:us-east-1:000000000000:invoices","awsRegion":"us-east-1"}]}'
     )
+
+
+def test_the_checksum_of_no_attributes_is_left_out_where_the_mapping_has_neither_a_window_nor_a_filter(queue_origin):
+    bare = replace(queue_origin, leaves_out_unset=True)
+
+    assert "md5OfMessageAttributes" not in record_of(bare, message())
+    assert "md5OfMessageAttributes" in record_of(bare, message(attributes={"n": Attribute("Number", "6")}))
 
 
 def test_a_fifo_message_has_its_group_deduplication_id_and_sequence(queue_origin):

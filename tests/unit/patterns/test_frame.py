@@ -6,7 +6,7 @@ import json
 import pytest
 
 from penstock.api import Attribute, Message, Record
-from penstock.core.events import Origin, queue_layout, stream_layout
+from penstock.core.events import QUEUE_FORMATS, Origin, queue_layout, stream_layout
 from penstock.core.patterns import FilterCriteria, PatternRefused
 
 ORIGIN = Origin(
@@ -35,7 +35,7 @@ def keeps(event_format: str, pattern: dict, data: bytes | None, **others) -> boo
     record_filter = FilterCriteria([pattern], event_format).record_filter(
         KINESIS if event_format == "kinesis" else ORIGIN
     )
-    given = message(data, **others) if event_format == "sqs" else record(data, **others)
+    given = message(data, **others) if event_format in QUEUE_FORMATS else record(data, **others)
     kept = record_filter.keep([given])
     assert kept == ([given] if record_filter.keeps(given) else [])
     assert record_filter.explain(given).matches is bool(kept)
@@ -79,6 +79,38 @@ def test_kafka_row_by_row():
     assert keeps("kafka", fields, BINARY)
     assert keeps("kafka", plain, BINARY)
     assert keeps("kafka", others, BINARY)
+
+
+def test_rmq_row_by_row():
+    plain, fields, others = {"data": ["hello"]}, {"data": {"a": [1]}}, {"redelivered": [True]}
+    assert keeps("rmq", plain, TEXT)
+    assert not keeps("rmq", {"data": ["other"]}, TEXT)
+    assert keeps("rmq", fields, TEXT)
+    assert keeps("rmq", others, TEXT)
+    assert keeps("rmq", {"data": ["other"]}, JSON)
+    assert keeps("rmq", fields, JSON)
+    assert not keeps("rmq", {"data": {"a": [2]}}, JSON)
+    assert not keeps("rmq", {"redelivered": [False]}, JSON)
+    assert keeps("rmq", fields, BINARY)
+    assert keeps("rmq", plain, BINARY)
+    assert keeps("rmq", others, BINARY)
+
+
+def test_headers_of_rabbitmq_are_texts_and_numbers_to_a_filter():
+    properties = {
+        "headers": {"kind": "é", "size": 7, "path": ["a", {"hop": "b"}], "raw": b"\xff"},
+        "delivery_mode": 2,
+        "timestamp": 2021,
+    }
+
+    def is_kept(pattern):
+        return keeps("rmq", {"basicProperties": pattern}, TEXT, properties=properties)
+
+    assert is_kept({"headers": {"kind": ["é"], "size": [{"numeric": [">", 6]}]}})
+    assert not is_kept({"headers": {"kind": ["x"]}})
+    assert is_kept({"headers": {"path": {"hop": ["b"]}, "raw": ["/w=="]}})
+    assert is_kept({"deliveryMode": [2], "messageId": ["id-1"], "bodySize": [5], "type": [None]})
+    assert is_kept({"timestamp": [{"prefix": "Jan 1, 1970"}]})
 
 
 @pytest.mark.parametrize("data", [TEXT, BINARY, None, b""])
@@ -169,7 +201,7 @@ def test_a_format_that_is_not_there_is_refused():
     with pytest.raises(PatternRefused, match=r"found mqtt; allowed: sqs, kinesis, dynamodb, kafka, rmq"):
         FilterCriteria([], "mqtt")
     with pytest.raises(PatternRefused, match="can not be filtered yet"):
-        FilterCriteria([], "rmq").record_filter(ORIGIN)
+        FilterCriteria([], "dynamodb").record_filter(ORIGIN)
 
 
 def test_no_filters_keep_everything():

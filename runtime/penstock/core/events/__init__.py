@@ -12,6 +12,7 @@ from penstock.api import Message, SettingsError
 from penstock.core.events.kafka import KafkaLayout
 from penstock.core.events.kinesis import KinesisLayout
 from penstock.core.events.layout import Layout, Origin, StreamLayout, raw_bytes
+from penstock.core.events.rmq import RmqLayout
 from penstock.core.events.sqs import SqsLayout
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 _STREAMS: Mapping[str, Callable[[Origin], StreamLayout]] = {"kafka": KafkaLayout, "kinesis": KinesisLayout}
-_QUEUES: Mapping[str, Callable[[Origin], Layout[Message]]] = {"sqs": SqsLayout}
+_QUEUES: Mapping[str, Callable[[Origin], Layout[Message]]] = {"sqs": SqsLayout, "rmq": RmqLayout}
 
 STREAM_FORMATS = tuple(_STREAMS)
 QUEUE_FORMATS = tuple(_QUEUES)

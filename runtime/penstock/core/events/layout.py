@@ -4,13 +4,13 @@ A layout belongs to one mapping, and on a stream to one shard, so that all that 
 when it is made. It is a pure function of the records.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import msgspec
 
-from penstock.api import Message, Record
+from penstock.api import Attribute, Message, Record
 
 if TYPE_CHECKING:
     from penstock.core.events.window import WindowFrame
@@ -23,6 +23,7 @@ TIMESTAMP_DIGITS_MAX = 20
 """A signed 64-bit number of milliseconds."""
 
 ATTRIBUTE_BYTES = 20
+PROPERTY_BYTES = 12
 
 encode_json = msgspec.json.Encoder().encode
 """Turns structs and plain values into compact JSON; bytes become base64. One encoder serves every layout."""
@@ -33,7 +34,8 @@ class Origin:
     """Where records come from, as events name it.
 
     `source_arn` and `role_arn` are ARNs; `shard` is the plugin's name of the shard ("" for a queue); `topic`,
-    `partition` and `bootstrap_servers` are Kafka's, filled where the source has them.
+    `partition` and `bootstrap_servers` are Kafka's, `queue` and `virtual_host` RabbitMQ's, filled where the source has
+    them. `leaves_out_unset` is of a mapping that has neither a batching window nor a filter, as SQS's events show.
     """
 
     source_arn: str
@@ -43,6 +45,9 @@ class Origin:
     topic: str = ""
     partition: int = 0
     bootstrap_servers: str = ""
+    queue: str = ""
+    virtual_host: str = "/"
+    leaves_out_unset: bool = False
 
 
 class Layout(Protocol, Generic[T_contra]):
@@ -85,17 +90,40 @@ def whole_number(text: object) -> int | None:
 def raw_bytes(record: Record | Message) -> int:
     """Count what a record holds of its own: key, value and headers, or all texts of a message; texts as UTF-8.
 
-    A message's attribute counts for `ATTRIBUTE_BYTES` more, since even an empty one makes an event grow.
+    A message's attribute counts for `ATTRIBUTE_BYTES` more, since even an empty one makes an event grow; so does each
+    value in its properties for `PROPERTY_BYTES`.
     """
     if isinstance(record, Record):
         headers = sum(len(name.encode()) + len(value or b"") for name, value in record.headers)
         return len(record.key or b"") + len(record.value or b"") + headers
-    texts = [record.message_id, record.receipt, record.group, record.deduplication_id, record.sequence]
-    attributes = sum(
-        ATTRIBUTE_BYTES + len(name.encode()) + len(attribute.data_type.encode()) + text_bytes(attribute.value)
-        for name, attribute in record.attributes.items()
-    )
-    return len(record.body) + attributes + sum(text_bytes(text) for text in texts if text)
+    # Text by text, and nothing that is not there: a loop over them would take twice as long for a plain message.
+    size = len(record.body) + len(record.message_id.encode()) + len(record.receipt.encode())
+    if record.attributes:
+        size += sum(map(_attribute_bytes, record.attributes.items()))
+    if record.group is not None:
+        size += len(record.group.encode())
+    if record.deduplication_id is not None:
+        size += len(record.deduplication_id.encode())
+    if record.sequence is not None:
+        size += len(record.sequence.encode())
+    return size if record.properties is None else size + value_bytes(record.properties)
+
+
+def _attribute_bytes(item: tuple[str, Attribute]) -> int:
+    name, attribute = item
+    return ATTRIBUTE_BYTES + len(name.encode()) + len(attribute.data_type.encode()) + text_bytes(attribute.value)
+
+
+def value_bytes(value: object) -> int:
+    """Count the bytes of all texts and bytes in a value, and `PROPERTY_BYTES` for each that it is made of."""
+    if isinstance(value, str | bytes):
+        return PROPERTY_BYTES + text_bytes(value)
+    if isinstance(value, Mapping):
+        names = sum(text_bytes(name) for name in value)
+        return PROPERTY_BYTES + names + sum(map(value_bytes, value.values()))
+    if isinstance(value, Sequence):
+        return PROPERTY_BYTES + sum(map(value_bytes, value))
+    return PROPERTY_BYTES
 
 
 def text_bytes(text: str | bytes) -> int:

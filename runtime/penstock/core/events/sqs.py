@@ -2,7 +2,8 @@
 
 A body that is not UTF-8 is shown as base64, and the message attribute `penstock.encoding` says so (`D15`); both
 checksums are then those of what the function sees, so that code which verifies them is content. `SenderId` is the
-account of the queue's ARN.
+account of the queue's ARN. Of a message without attributes `md5OfMessageAttributes` is null where the mapping has a
+batching window or a filter, and else not there, as AWS was recorded to do.
 """
 
 from binascii import b2a_base64
@@ -51,7 +52,7 @@ class SqsRecord(msgspec.Struct, gc=False, rename="camel"):
     body: str
     attributes: SystemAttributes
     message_attributes: dict[str, MessageAttribute]
-    md5_of_message_attributes: str | None
+    md5_of_message_attributes: str | msgspec.UnsetType | None
     md5_of_body: str
     event_source: str
     event_source_arn: str = msgspec.field(name="eventSourceARN")
@@ -70,6 +71,7 @@ class SqsLayout:
     def __init__(self, origin: Origin) -> None:
         self._source_arn = origin.source_arn
         self._region = origin.region
+        self._md5_of_none = msgspec.UNSET if origin.leaves_out_unset else None
         arn_parts = origin.source_arn.split(":")
         self._sender = arn_parts[4] if len(arn_parts) > 4 else ""
         self._frame_bytes = len(self.encode([]))
@@ -105,7 +107,7 @@ class SqsLayout:
             body,
             self._system_attributes(message),
             {name: show_attribute(attribute) for name, attribute in attributes.items()},
-            md5_of_attributes(attributes) if attributes else None,
+            md5_of_attributes(attributes) if attributes else self._md5_of_none,
             md5(body_bytes, usedforsecurity=False).hexdigest(),
             "aws:sqs",
             self._source_arn,

@@ -128,7 +128,7 @@ FRAMES: Mapping[str, Frame] = MappingProxyType(
             Frame(
                 event_format="rmq",
                 data_key="data",
-                names=frozenset({"basicProperties", "redelivered", "eventSource", "eventSourceARN"}),
+                names=frozenset({"basicProperties", "redelivered", "eventSource", "eventSourceArn"}),
                 text_allowed=True,
                 misfit_counts=False,
                 binary_passes=True,
@@ -136,4 +136,4 @@ FRAMES: Mapping[str, Frame] = MappingProxyType(
         )
     }
 )
-"""Every event format that has filters. Records of `dynamodb` and `rmq` can only be given as the event shows them."""
+"""Every event format that has filters. Records of `dynamodb` can only be given as the event shows them."""

@@ -2,8 +2,9 @@
 
 Names and values are those of the event that the function gets (`lambda-semantics.md §8`), except where the event shows
 bytes: a Kafka record's `key` is its text, and `headers` is an object of names, each with a list of texts, so that a
-pattern may ask of several headers at once. Bytes that are not UTF-8 are shown as base64. The fields of a Kinesis record
-stand at the top (`partitionKey`), where AWS's filters look for them, and in `kinesis` as well.
+pattern may ask of several headers at once; a RabbitMQ message's headers are texts and numbers. Bytes that are not UTF-8
+are shown as base64. The fields of a Kinesis record stand at the top (`partitionKey`), where AWS's filters look for
+them, and in `kinesis` as well.
 """
 
 from binascii import b2a_base64
@@ -16,6 +17,7 @@ from penstock.api import Attribute, Message, Record
 from penstock.core.events import Origin
 from penstock.core.events.kinesis import partition_key, shard_id
 from penstock.core.events.layout import encode_json
+from penstock.core.events.rmq import show_properties, was_run_before
 from penstock.core.events.sqs import ENCODED_ATTRIBUTES, md5_of_attributes, show_attribute
 from penstock.core.patterns.data import decode_json
 
@@ -85,6 +87,26 @@ def _md5_of_body(message: Message) -> str:
     return md5(shown.encode(), usedforsecurity=False).hexdigest()
 
 
+def _basic_properties_of(message: Message) -> dict[str, Any]:
+    return dict(with_header_texts(decode_json(encode_json(show_properties(message)))))
+
+
+def with_header_texts(properties: dict[str, Any]) -> dict[str, Any]:
+    """Turn the byte lists of a shown message's headers back into texts. Raises where they are no numbers."""
+    headers = properties.get("headers")
+    return properties if headers is None else {**properties, "headers": _header_text(headers)}
+
+
+def _header_text(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_header_text(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if list(value) == ["bytes"] and isinstance(value["bytes"], list):
+        return text_of(bytes(number % 256 for number in value["bytes"]))
+    return {name: _header_text(each) for name, each in value.items()}
+
+
 _KAFKA: Mapping[str, Build[Record]] = MappingProxyType(
     {
         "topic": lambda _, origin: origin.topic,
@@ -127,8 +149,16 @@ _SQS: Mapping[str, Build[Message]] = MappingProxyType(
         "awsRegion": lambda _, origin: origin.region,
     }
 )
+_RMQ: Mapping[str, Build[Message]] = MappingProxyType(
+    {
+        "basicProperties": lambda message, _: _basic_properties_of(message),
+        "redelivered": lambda message, _: was_run_before(message),
+        "eventSource": lambda _, __: "aws:rmq",
+        "eventSourceArn": lambda _, origin: origin.source_arn,
+    }
+)
 RECORDS: Mapping[str, Mapping[str, Build[Record]]] = MappingProxyType({"kafka": _KAFKA, "kinesis": _KINESIS})
-MESSAGES: Mapping[str, Mapping[str, Build[Message]]] = MappingProxyType({"sqs": _SQS})
+MESSAGES: Mapping[str, Mapping[str, Build[Message]]] = MappingProxyType({"sqs": _SQS, "rmq": _RMQ})
 
 
 def builder(

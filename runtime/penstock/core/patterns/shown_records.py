@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from penstock.api import PenstockError
 from penstock.core.patterns.data import DataKind, classify
-from penstock.core.patterns.metadata import text_of
+from penstock.core.patterns.metadata import text_of, with_header_texts
 
 Shown: TypeAlias = dict[str, Any]
 TakenApart: TypeAlias = tuple[DataKind, Any, Shown]
@@ -78,7 +78,13 @@ def _kafka(record: Shown) -> TakenApart:
 def _rmq(record: Shown) -> TakenApart:
     if "data" not in record:
         raise RecordNotShown("has no 'data', as an rmq record has")
-    return *classify(_bytes_of(record, "data")), _without(record, "data")
+    rest = _without(record, "data")
+    if isinstance(rest.get("basicProperties"), dict):
+        try:
+            rest["basicProperties"] = with_header_texts(rest["basicProperties"])
+        except TypeError:
+            raise RecordNotShown("has headers whose 'bytes' are no list of numbers") from None
+    return *classify(_bytes_of(record, "data")), rest
 
 
 _FORMATS: Mapping[str, Callable[[Shown], TakenApart]] = MappingProxyType(
