@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from hypothesis import settings
+
 _TESTS = Path(__file__).resolve().parent
 
 for _folder in (_TESTS, _TESTS.parent / "docker"):
@@ -12,3 +14,7 @@ for _folder in (_TESTS, _TESTS.parent / "docker"):
         sys.path.append(str(_folder))
 
 pytest_plugins = ["brokers.fixtures"]
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("patient", settings.default, deadline=None)
+settings.load_profile("patient")

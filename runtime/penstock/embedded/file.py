@@ -29,11 +29,11 @@ _LOOK_INTERVAL_MS = 250
 """How often the file is looked at for what other processes wrote, where the kernel does not tell us."""
 _LOOK_INTERVAL_WATCHED_MS = 5000
 """The same where it does: only a second line."""
-_LOOKS_AFTER_WRITE_MS = (4, 16, 64, 256, 1024)
+_LOOKS_AFTER_WRITE_MS = (1, 2, 4, 8, 16, 64, 256, 1024)
 """When to look after a write: it is told when it begins, and seen when it is committed, which the disk decides."""
-_PAUSE_QUIET_MS = 1
-_PAUSE_BUSY_MS = 20
-"""The shortest time between two looks, however busy the file is."""
+_PAUSE_MS_LEAST = 1
+_PAUSE_MS = 20
+"""The shortest time between two writes that are looked after, however busy the file is."""
 
 _Files = dict[Path, "SourceFile"]
 _opened: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Files]" = weakref.WeakKeyDictionary()
@@ -173,11 +173,13 @@ class SourceFile:
     async def _look_for_others(self, interval_ms: int) -> None:
         """Wake those who wait for what other processes wrote."""
         looks_ms: Iterator[int] = iter(())
+        pause_ends_s = 0.0
         while True:
             self._watch.arm()
             look_in_ms = next(looks_ms, None)
             if await self._is_written_within(interval_ms if look_in_ms is None else look_in_ms):
-                await asyncio.sleep((_PAUSE_QUIET_MS if look_in_ms is None else _PAUSE_BUSY_MS) / 1000)
+                await asyncio.sleep(max(_PAUSE_MS_LEAST / 1000, pause_ends_s - self._loop.time()))
+                pause_ends_s = self._loop.time() + _PAUSE_MS / 1000
                 looks_ms = iter(_LOOKS_AFTER_WRITE_MS)
             self.looks_count += 1
             try:
