@@ -1,7 +1,8 @@
 """Measures one path of Penstock beside its two limits, in one run and on the same records.
 
-`make bench WHAT=kafka` or `WHAT=embedded`; `README.md` beside this file says what is measured, and how. `WHAT=kafka`
-also prints what each feature of a mapping costs, `WHAT=lanes` what lanes bring where a function is slow, and
+`make bench WHAT=kafka`, `redis` or `embedded`; `README.md` beside this file says what is measured, and how.
+`WHAT=kafka` also prints what each feature of a mapping costs, `WHAT=redis` how long a single message takes,
+`WHAT=lanes` what lanes bring where a function is slow, `WHAT=lag` how late the loop is while a broker is silent, and
 `WHAT=filters` what filters cost, without a broker.
 """
 
@@ -18,15 +19,18 @@ import click
 import features
 import filters
 import lanes
+import latency
+import loop_lag
 from embedded_paths import EmbeddedBench
 from kafka_paths import KafkaBench
 from node import NodeRun, run_node
 from pipeline import run_pipeline
+from redis_paths import RedisBench
 from report import Result, Round, show, write
 from variant import Variant, variants
 
 BATCH_SIZE = 1000
-Bench = KafkaBench | EmbeddedBench
+Bench = KafkaBench | EmbeddedBench | RedisBench
 
 
 def main(what: str) -> None:
@@ -34,8 +38,13 @@ def main(what: str) -> None:
         filters.run(Path("bench.json"))
     elif what == "lanes":
         measure_lanes(Path("bench.json"))
+    elif what == "lag":
+        with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
+            loop_lag.run(Path(folder), Path("bench.json"), say=say)
     else:
         measure_path(what, Path("bench.json"))
+        if what == "redis":
+            measure_latency(Path("bench.json"))
 
 
 def measure_lanes(path: Path) -> None:
@@ -45,6 +54,13 @@ def measure_lanes(path: Path) -> None:
         lanes.run(bench, Path(sys.executable), path, rounds=int(os.environ.get("ROUNDS", "3")), say=say)
     finally:
         bench.close()
+
+
+def measure_latency(path: Path) -> None:
+    messages = int(os.environ.get("MESSAGES", "200"))
+    if messages:
+        with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
+            latency.run(redis_url(), variants(Path(folder))[-1], path, messages=messages, say=say)
 
 
 def measure_path(what: str, path: Path) -> None:
@@ -66,11 +82,11 @@ def measure_path(what: str, path: Path) -> None:
             costs = measure_features(bench, kinds[-1], Path(folder))
         finally:
             bench.close()
+    shards = f" over {partitions} shards" if what != "redis" else ""
     results = [Result(f"{what} {kind.name}", tuple(rounds_of)) for kind, rounds_of in measured.items()]
     show(
         results,
-        title=f"{what}: {records:,} records of 100 bytes over {partitions} shards, batches of {BATCH_SIZE:,}, "
-        f"median of {rounds} rounds",
+        title=f"{what}: {records:,} records of 100 bytes{shards}, batches of {BATCH_SIZE:,}, median of {rounds} rounds",
     )
     write(results, path)
     if costs:
@@ -90,8 +106,10 @@ def measure_features(bench: Bench, variant: Variant, folder: Path) -> list[featu
 def open_bench(what: str, folder: Path, *, records: int, partitions: int) -> Bench:
     if what == "embedded":
         return EmbeddedBench(folder / "sources.db", records=records, shards=partitions)
+    if what == "redis":
+        return RedisBench(redis_url(), records=records)
     if what != "kafka":
-        raise SystemExit(f"WHAT is '{what}'; there are benchmarks of kafka, lanes, embedded and filters")
+        raise SystemExit(f"WHAT is '{what}'; there are benchmarks of kafka, redis, lanes, lag, embedded and filters")
     return KafkaBench(kafka_address(), records=records, partitions=partitions)
 
 
@@ -100,6 +118,13 @@ def kafka_address() -> str:
     if not address:
         raise SystemExit("PENSTOCK_TEST_KAFKA=host:port names no broker; `make brokers` starts one and prints it")
     return address
+
+
+def redis_url() -> str:
+    url = os.environ.get("PENSTOCK_TEST_REDIS")
+    if not url:
+        raise SystemExit("PENSTOCK_TEST_REDIS=redis://… names no server; `make brokers` starts one and prints it")
+    return url
 
 
 def run_round(bench: Bench, variant: Variant, folder: Path, *, backwards: bool) -> Round:
@@ -151,5 +176,5 @@ def say(text: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        raise SystemExit("usage: bench.py kafka|lanes|embedded|filters")
+        raise SystemExit("usage: bench.py kafka|redis|lanes|lag|embedded|filters")
     main(sys.argv[1])

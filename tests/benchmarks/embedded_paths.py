@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline import events_of_stream
 from records import KEYS, value_of
 
 from penstock.api import Outgoing, Record, SourceContext
@@ -52,6 +53,12 @@ class EmbeddedBench:
             role_arn="arn:aws:iam::000000000000:role/bench",
             shard=shard_name(shard),
         )
+
+    def events(self, batch_size: int) -> Iterator[bytes]:
+        return events_of_stream(self, batch_size)
+
+    def settle(self) -> None:
+        """Do nothing: a position is not committed."""
 
     def read_raw(self) -> float:
         """Run the raw loop over every record, touching all its parts; returns the seconds from the first list on."""

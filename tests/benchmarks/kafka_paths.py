@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # not exported by its types
+from pipeline import events_of_stream
 from records import KEYS, value_of
 
 from penstock.api import Record
@@ -77,6 +78,12 @@ class KafkaBench:
             partition=shard,
             bootstrap_servers=self.bootstrap_servers,
         )
+
+    def events(self, batch_size: int) -> Iterator[bytes]:
+        return events_of_stream(self, batch_size)
+
+    def settle(self) -> None:
+        """Do nothing: a position is not committed."""
 
     def read_raw(self) -> float:
         """Run the raw loop over every record, touching all its parts; returns the seconds from the first list on."""

@@ -25,6 +25,10 @@ class Ledger:
     def records_per_invocation(self) -> float:
         return self.records() / len(self._lines())
 
+    def begins_ns(self) -> list[int]:
+        """When each invocation began, in their order."""
+        return [begin for begin, _, _ in self._lines()]
+
     def _lines(self) -> list[tuple[int, int, int]]:
         if not self.path.exists():
             return []

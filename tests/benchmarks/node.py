@@ -13,6 +13,7 @@ from ledger import Ledger
 from variant import CODE, Variant
 
 PENSTOCK = (str(Path(sys.executable).with_name("penstock")),)
+QUEUE_TYPES = {"redis-queue", "sqlite-queue"}
 POLL_S = 0.02
 MEMORY_EVERY_S = 0.25
 
@@ -59,10 +60,12 @@ def run_node(
     the 10 ms of the kernel's clock, so that neither imports nor the wait for idleness are in it.
     """
     ledger = Ledger(folder / "ledger")
-    configuration = folder / "penstock.yaml"
-    configuration.write_text(yaml.safe_dump(_configuration(source, variant, batch_size, ledger, setup)))
-    command = [*PENSTOCK, "up", "--file", str(configuration)]
-    command += ["--until-idle=1", f"--timeout={timeout_s:.0f}", "--listen=none", f"--data-dir={folder / 'data'}"]
+    # The window is long enough for a batch to fill up, as the pipeline's do.
+    event: dict[str, Any] = {"BatchSize": batch_size, "MaximumBatchingWindowInMilliseconds": 100}
+    if source["Type"] not in QUEUE_TYPES:
+        event["StartingPosition"] = "TRIM_HORIZON"
+    configuration = write_configuration(source, variant, ledger, {**event, **setup.event}, setup=setup)
+    command = [*node_command(configuration, folder), "--until-idle=1", f"--timeout={timeout_s:.0f}"]
     with (folder / "node.log").open("wb") as log:
         node = subprocess.Popen(command, stdout=log, stderr=log)
     try:
@@ -79,17 +82,16 @@ def run_node(
     return NodeRun(ledger.records_per_s(), cpu_s / records * 1e6, memory_bytes, ledger.records_per_invocation())
 
 
-def _configuration(
-    source: dict[str, Any], variant: Variant, batch_size: int, ledger: Ledger, setup: Setup
-) -> dict[str, Any]:
-    event = {
-        "Source": "bench",
-        "StartingPosition": "TRIM_HORIZON",
-        "BatchSize": batch_size,
-        # Long enough for a batch to fill up, as the pipeline's do.
-        "MaximumBatchingWindowInMilliseconds": 100,
-        **setup.event,
-    }
+def node_command(configuration: Path, folder: Path) -> list[str]:
+    """Give the command of a node that runs until it is told to stop."""
+    return [*PENSTOCK, "up", "--file", str(configuration), "--listen=none", f"--data-dir={folder / 'data'}"]
+
+
+def write_configuration(
+    source: dict[str, Any], variant: Variant, ledger: Ledger, event: dict[str, Any], *, setup: Setup = PLAIN
+) -> Path:
+    """Write a node's file beside the ledger: a source, and a function with one mapping on it."""
+    folder = ledger.path.parent
     function = {
         "CodeUri": str(CODE),
         "Handler": variant.handler,
@@ -97,14 +99,17 @@ def _configuration(
         "Timeout": 60,
         "ReservedConcurrentExecutions": setup.environments,
         "Environment": {"Variables": {"LEDGER": str(ledger.path), "RESPONSE": setup.response}},
-        "Events": {"Bench": event},
+        "Events": {"Bench": {"Source": "bench", **event}},
     }
     # The folder's name is new in every run, and so is the consumer group that is made of the project's name.
-    return {
-        "Name": f"bench-{ledger.path.parent.name}",
+    content = {
+        "Name": f"bench-{folder.name}",
         "Sources": {"bench": source, **setup.sources},
         "Functions": {"bench": function},
     }
+    path = folder / "penstock.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
 
 
 def _watch(process: psutil.Process, node: subprocess.Popen[bytes], ledger: Ledger) -> tuple[float, int]:

@@ -1,7 +1,8 @@
 """The bare pipeline: the same client, the same event bytes, the same function process, and no engine.
 
-It is the limit that the engine is held to. It retries nothing, commits nothing and checks no size. It has two forms:
-one thing after another, and reading ahead: while the function works on an event, the next one is read and built.
+It is the limit that the engine is held to. It retries nothing, checks no size and commits no position; messages of a
+queue are settled as soon as the function is through with them. It has two forms: one thing after another, and reading
+ahead: while the function works on an event, the next one is read and built.
 """
 
 import time
@@ -19,6 +20,14 @@ from penstock.core.events import Origin, stream_layout
 
 
 class Source(Protocol):
+    def events(self, batch_size: int) -> Iterator[bytes]:
+        """Build events of so many records, all there are."""
+
+    def settle(self) -> None:
+        """Settle the records of the oldest event that is not settled."""
+
+
+class Stream(Protocol):
     event_format: str
 
     def shards(self) -> Iterator[tuple[int, list[Record]]]: ...
@@ -38,20 +47,24 @@ def run_pipeline(source: Source, variant: Variant, *, batch_size: int, folder: P
     with FunctionProcess(variant, environment={"LEDGER": str(ledger.path)}) as function:
         cpu_begin_s = time.process_time()
         in_flight = False
-        for event in events(source, batch_size):
+        for event in source.events(batch_size):
             if in_flight:
                 function.receive()
             function.send(event)
+            if in_flight:
+                source.settle()
             in_flight = ahead
             if not ahead:
                 function.receive()
+                source.settle()
         if in_flight:
             function.receive()
+            source.settle()
         cpu_s = time.process_time() - cpu_begin_s
     return PipelineRun(ledger.records_per_s(), cpu_s / ledger.records() * 1e6)
 
 
-def events(source: Source, batch_size: int) -> Iterator[bytes]:
+def events_of_stream(source: Stream, batch_size: int) -> Iterator[bytes]:
     """Build events of so many records of one shard each."""
     waiting: dict[int, list[Record]] = {}
     layouts = {}

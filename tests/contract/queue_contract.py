@@ -1,74 +1,15 @@
 """What every queue source has to keep, as checks that know the wall alone (`penstock.api`)."""
 
 import asyncio
-import contextlib
 import time
-import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import pytest
 
-from penstock.api import (
-    Attribute,
-    Destination,
-    MappingContext,
-    Message,
-    Outgoing,
-    QueueSource,
-    ReceiptExpired,
-    RecordRefused,
-    SourceContext,
-    SourceType,
-    Start,
-)
+from contract.fifo_contract import FIFO_CHECKS
+from contract.queue_subject import QueueSubject
+from penstock.api import Attribute, Outgoing, ReceiptExpired, RecordRefused, Start
 
-
-@dataclass(frozen=True, kw_only=True)
-class QueueSubject:
-    """A source to be checked: it exists, is empty, and is this check's alone."""
-
-    type: SourceType
-    source: SourceContext
-    patience_s: float = 20.0
-
-    @contextlib.asynccontextmanager
-    async def writer(self) -> AsyncIterator[Destination]:
-        destination = self.type.open_destination(self.source)
-        try:
-            await destination.open()
-            yield destination
-        finally:
-            await destination.close()
-
-    @contextlib.asynccontextmanager
-    async def receiver(self, node="node-1", lease_ms=30_000) -> AsyncIterator[QueueSource]:
-        mapping = MappingContext(
-            mapping="function.event",
-            uuid=str(uuid.uuid5(uuid.NAMESPACE_DNS, self.source.name)),
-            node=node,
-            settings={},
-            buffer_bytes_max=1 << 24,
-            lease_ms=lease_ms,
-        )
-        source = self.type.open_queue(self.source, mapping)
-        try:
-            await source.open()
-            yield source
-        finally:
-            await source.close()
-
-    async def receive(self, receiver: QueueSource, count: int) -> list[Message]:
-        """Receive until there are so many."""
-        messages: list[Message] = []
-        async with asyncio.timeout(self.patience_s):
-            while len(messages) < count:
-                messages += await receiver.receive(messages_max=count - len(messages), wait_ms=1000)
-        return messages
-
-    async def is_empty(self, receiver: QueueSource) -> bool:
-        backlog = await receiver.backlog()
-        return backlog.count == 0 and backlog.delayed == 0
+__all__ = ["QUEUE_CHECKS", "QueueSubject"]
 
 
 async def messages_come_as_they_were_sent(subject: QueueSubject):
@@ -163,6 +104,19 @@ async def an_uncounted_nack_takes_the_receive_back(subject: QueueSubject):
             await receiver.nack([message.receipt], delay_ms=0, counted=counted)
         (message,) = await subject.receive(receiver, 1)
         assert [*counts, message.receive_count] == [1, 1, 1, 2, 2]
+
+
+async def a_count_says_how_often_it_is_run_however_often_it_is_said(subject: QueueSubject):
+    if not subject.type.capabilities.counted:
+        return
+    async with subject.writer() as writer, subject.receiver() as receiver:
+        await writer.send([Outgoing(value=b"v", group="g" if subject.is_fifo else None)])
+        (message,) = await subject.receive(receiver, 1)
+        for _ in range(2):
+            await receiver.count([message.receipt], receive_count=2)
+        await receiver.nack([message.receipt], delay_ms=0, counted=True)
+        (message,) = await subject.receive(receiver, 1)
+        assert message.receive_count == 3
 
 
 async def a_nack_with_a_delay_holds_the_message_back(subject: QueueSubject):
@@ -306,6 +260,7 @@ QUEUE_CHECKS = [
     a_waiting_receive_is_woken_by_a_message,
     a_nacked_message_comes_again_counted,
     an_uncounted_nack_takes_the_receive_back,
+    a_count_says_how_often_it_is_run_however_often_it_is_said,
     a_nack_with_a_delay_holds_the_message_back,
     a_message_sent_with_a_delay_waits,
     a_lapsed_lease_gives_the_message_to_another,
@@ -315,4 +270,5 @@ QUEUE_CHECKS = [
     the_backlog_counts_messages,
     what_a_queue_can_not_carry_is_refused_and_the_rest_is_sent,
     peeking_shows_messages_and_takes_nothing,
+    *FIFO_CHECKS,
 ]
