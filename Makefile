@@ -24,6 +24,7 @@ PYTEST_WORKERS ?= 2
 WHAT ?= kafka
 SEEDS ?= 1000
 KILLS ?= 20
+RESTARTS ?= 4
 SEED ?=
 
 .PHONY: help demo test check brokers brokers-down bench simulate torture build clean python environment
@@ -47,20 +48,21 @@ check: environment ## lint, types, import walls, tidy
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest -q tests/tidy
 
-brokers: python ## start Kafka, RabbitMQ and Redis on loopback; prints their addresses as export lines
-	@$(BROKERS) up
+brokers: python ## start Kafka, RabbitMQ and Redis on loopback; prints export lines (REDIS=8, REDIS=valkey, RABBITMQ=4)
+	@$(BROKERS) up $(if $(REDIS),--redis '$(REDIS)') $(if $(RABBITMQ),--rabbitmq '$(RABBITMQ)')
 
 brokers-down: python ## stop the brokers that `make brokers` started
 	@$(BROKERS) down
 
-bench: environment ## each path beside its raw client loop and the bare pipeline (WHAT=kafka, lanes, embedded or filters)
-	@$(if $(filter kafka lanes,$(WHAT)),$(BROKERS) run --only kafka) $(BIN)/python tests/benchmarks/bench.py $(WHAT)
+bench: environment ## each path beside its raw client loop and the bare pipeline (WHAT=kafka, redis, lanes, embedded, filters or lag)
+	@$(if $(filter kafka lanes redis,$(WHAT)),$(BROKERS) run --only $(subst lanes,kafka,$(WHAT))) $(BIN)/python tests/benchmarks/bench.py $(WHAT)
 
 simulate: environment ## the simulations over many seeds on all cores (SEEDS=1000)
 	@$(BIN)/python tests/simulation/run.py --seeds $(SEEDS)
 
-torture: environment ## kill a node again and again beside a real Kafka; a ledger must balance (KILLS=20; SEED=N repeats)
-	@$(BROKERS) run --only kafka $(BIN)/python tests/torture/run.py --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+torture: environment ## kill nodes again and again; the books must balance (WHAT=kafka, queues or one kind; KILLS=20 RESTARTS=4 SEED=N)
+	@$(if $(filter embedded%,$(WHAT)),,$(BROKERS) run --only kafka) $(BIN)/python tests/torture/run.py $(WHAT) \
+		--kills $(KILLS) --restarts $(RESTARTS) $(if $(SEED),--seed $(SEED))
 
 build: python | $(UV) ## the wheels of every distribution, into dist/
 	@rm -rf dist

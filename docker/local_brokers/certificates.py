@@ -1,4 +1,4 @@
-"""Certificates for a broker on loopback: an authority of our own, and the broker's certificate."""
+"""Certificates for a broker on loopback: an authority of our own, the broker's certificate, and those of clients."""
 
 from __future__ import annotations
 
@@ -24,18 +24,34 @@ class Certificates:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
         make_authority("Penstock test authority", self.authority, self._key("ca"))
-        request, certificate = self.directory / "server.csr", self.directory / "server.crt"
-        extensions = self.directory / "server.ext"
-        extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n")
-        key = self._key("server")
-        subject = ("-subj", "/CN=localhost")
-        _openssl("req", *_NEW_KEY, "-keyout", str(key), "-out", str(request), *subject)
+        self._sign("server", "localhost", "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n")
+
+    def ensure_client(self, user: str) -> None:
+        """Make a client's certificate and its key, if they are not there yet.
+
+        `user` is whom a broker that asks for certificates takes its bearer for: the certificate's common name.
+        """
+        self.ensure()
+        if not (self.directory / f"client-{user}.pem").exists():
+            self._sign(f"client-{user}", user, "extendedKeyUsage=clientAuth\n")
+
+    def client(self, user: str) -> tuple[Path, Path]:
+        """Name the files of a client's certificate and its key."""
+        return self.directory / f"client-{user}.crt", self._key(f"client-{user}")
+
+    def _sign(self, name: str, common_name: str, extensions: str) -> None:
+        request, certificate = self.directory / f"{name}.csr", self.directory / f"{name}.crt"
+        extensions_file = self.directory / f"{name}.ext"
+        extensions_file.write_text(extensions)
+        key = self._key(name)
+        _openssl("req", *_NEW_KEY, "-keyout", str(key), "-out", str(request), "-subj", f"/CN={common_name}")
         _openssl(
             *("x509", "-req", "-in", str(request), "-out", str(certificate), "-days", _DAYS_VALID),
             *("-CA", str(self.authority), "-CAkey", str(self._key("ca")), "-CAcreateserial"),
-            *("-extfile", str(extensions)),
+            *("-extfile", str(extensions_file)),
         )
-        self.server.write_text(key.read_text() + certificate.read_text() + self.authority.read_text())
+        chain = key.read_text() + certificate.read_text() + self.authority.read_text()
+        (self.directory / f"{name}.pem").write_text(chain)
 
     def _key(self, name: str) -> Path:
         return self.directory / f"{name}.key"

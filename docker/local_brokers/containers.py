@@ -20,7 +20,10 @@ _PULL_SECONDS = 300
 _PORT_VARIABLES: Mapping[str, Sequence[str]] = {
     "kafka": ("KAFKA_PORT", "KAFKA_SASL_PORT"),
     "rabbitmq": ("RABBITMQ_PORT",),
+    "rabbitmq-4": ("RABBITMQ_4_PORT",),
     "redis": ("REDIS_PORT",),
+    "redis-8": ("REDIS_8_PORT",),
+    "valkey": ("VALKEY_PORT",),
 }
 
 
@@ -37,6 +40,11 @@ def available(kinds: Sequence[Kind]) -> bool:
         say("the images cannot be pulled; starting the brokers natively")
         return False
     return True
+
+
+def ports_published(kind: Kind) -> int:
+    """Say how many of the kind's ports its container opens; they are the first."""
+    return len(_PORT_VARIABLES[kind.name])
 
 
 def start(kind: Kind, server: Server, ports: Sequence[int]) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Literal, TypedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Literal, NotRequired, TextIO, TypedDict
 
 from local_brokers import containers
-from local_brokers.kinds import HOME, KINDS, Kind, Server, install_missing
+from local_brokers.kinds import HOME, KINDS, USUAL, Kind, Server, install_missing, kind_named
 from local_brokers.process import pick_ports, say
 
 _STATE = HOME / "state.json"
@@ -22,16 +22,42 @@ _EXPORTS = HOME / "env"
 
 
 class Running(TypedDict):
-    """How a broker was started, and its ports in the order of `Kind.ports_preferred`."""
+    """How a broker was started, its ports in the order of `Kind.ports_preferred`, and whose place it has taken.
+
+    One that is only `borrowed` is stopped by whoever uses it last.
+    """
 
     how: Literal["native", "container"]
     ports: list[int]
+    stands_for: NotRequired[str]
+    borrowed: NotRequired[bool]
 
 
-def up(kinds: Sequence[Kind] = KINDS) -> list[Kind]:
-    """Start those of the brokers that do not answer, and return them; the others are left as they are."""
+@contextmanager
+def borrowed(kinds: Sequence[Kind]) -> Iterator[None]:
+    """Have these brokers up meanwhile; those that were started for this are stopped by the last who uses them."""
+    with ExitStack() as stack:
+        HOME.mkdir(exist_ok=True)
+        users = [stack.enter_context((HOME / f"{kind.name}.users").open("w")) for kind in kinds]
+        for each in users:
+            fcntl.flock(each, fcntl.LOCK_SH)
+        up(kinds, borrows=True)
+        try:
+            yield
+        finally:
+            down([kind for kind, each in zip(kinds, users, strict=True) if _is_last(each)], only_borrowed=True)
+
+
+def up(kinds: Sequence[Kind] = USUAL, *, choices: Mapping[str, str] | None = None, borrows: bool = False) -> list[Kind]:
+    """Start those of the brokers that do not answer, and return them; the others are left as they are.
+
+    `choices` names the kind that is to take another's place from now on, or the same kind to take its own again.
+    """
     with _state() as state:
-        missing = [kind for kind in kinds if not _answers(kind, state)]
+        for name, choice in (choices or {}).items():
+            _make_place(name, choice, state)
+        wanted = dict.fromkeys(_in_place_of(kind, state, choices or {}) for kind in kinds)
+        missing = [kind for kind in wanted if not _answers(kind, state)]
         for kind in missing:
             _remove(kind, state)
         try:
@@ -40,20 +66,47 @@ def up(kinds: Sequence[Kind] = KINDS) -> list[Kind]:
             for kind in missing:
                 _remove(kind, state)
             raise
+        for name, choice in (choices or {}).items():
+            if choice != name:
+                state[choice]["stands_for"] = name
+        for kind in missing if borrows else wanted:
+            state[kind.name]["borrowed"] = borrows
         return missing
 
 
-def down(kinds: Sequence[Kind] = KINDS) -> None:
+def down(kinds: Sequence[Kind] = KINDS, *, only_borrowed: bool = False) -> None:
     """Stop the brokers and remove what they wrote."""
     with _state() as state:
         for kind in kinds:
-            _remove(kind, state)
+            if not only_borrowed or (kind.name in state and state[kind.name].get("borrowed")):
+                _remove(kind, state)
 
 
 def exports(kinds: Sequence[Kind] = KINDS) -> list[tuple[str, str]]:
     """List the variables by which the tests find those of the brokers that were started."""
     with _state() as state:
         return _exports(kinds, state)
+
+
+def _is_last(users: TextIO) -> bool:
+    """Say whether nobody else uses a broker, and keep those who want to waiting until the file is closed."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _make_place(name: str, choice: str, state: dict[str, Running]) -> None:
+    """Stop whoever has the place that another is to take."""
+    for other in [kind for kind in KINDS if kind.name in state and kind.name != choice]:
+        if name in {other.name, state[other.name].get("stands_for")}:
+            _remove(other, state)
+
+
+def _in_place_of(kind: Kind, state: Mapping[str, Running], choices: Mapping[str, str]) -> Kind:
+    standing = {running["stands_for"]: name for name, running in state.items() if "stands_for" in running}
+    return kind_named({**standing, **choices}.get(kind.name, kind.name))
 
 
 def _start(missing: Sequence[Kind], state: dict[str, Running]) -> None:
@@ -77,11 +130,16 @@ def _start(missing: Sequence[Kind], state: dict[str, Running]) -> None:
 
 
 def _server(kind: Kind, state: dict[str, Running]) -> Server:
-    return kind.make(HOME / kind.name, state[kind.name]["ports"])
+    ports = state[kind.name]["ports"]
+    if state[kind.name]["how"] == "container":
+        ports = ports[: containers.ports_published(kind)]
+    return kind.make(HOME / kind.name, [*ports, *[0] * (len(kind.ports_preferred) - len(ports))])
 
 
 def _answers(kind: Kind, state: dict[str, Running]) -> bool:
-    return kind.name in state and _server(kind, state).answers()
+    # One with fewer ports was started by an earlier checkout, which did not open all that the tests want.
+    complete = kind.name in state and len(state[kind.name]["ports"]) == len(kind.ports_preferred)
+    return complete and _server(kind, state).answers()
 
 
 def _remove(kind: Kind, state: dict[str, Running]) -> None:
@@ -97,7 +155,12 @@ def _remove(kind: Kind, state: dict[str, Running]) -> None:
 
 
 def _exports(kinds: Sequence[Kind], state: dict[str, Running]) -> list[tuple[str, str]]:
-    return [pair for kind in kinds if kind.name in state for pair in _server(kind, state).exports()]
+    found: list[tuple[str, str]] = []
+    for kind in kinds:
+        broker = _in_place_of(kind, state, {})
+        if broker.name in state:
+            found += _server(broker, state).exports(kind.variable)
+    return found
 
 
 @contextmanager

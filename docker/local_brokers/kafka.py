@@ -82,13 +82,13 @@ class Kafka:
         """Say whether the broker handles requests."""
         return kafka_wire.answers(_HOST, self.ports.plain)
 
-    def exports(self) -> list[tuple[str, str]]:
+    def exports(self, variable: str) -> list[tuple[str, str]]:
         """List the variables by which the tests find the broker and its users."""
         return [
-            ("PENSTOCK_TEST_KAFKA", self.address),
-            ("PENSTOCK_TEST_KAFKA_SASL", self.sasl_address),
-            ("PENSTOCK_TEST_KAFKA_CA", str(self.certificates.authority)),
-            *[(f"PENSTOCK_TEST_KAFKA_{user.upper()}_PASSWORD", password) for user, password in PASSWORDS.items()],
+            (variable, self.address),
+            (f"{variable}_SASL", self.sasl_address),
+            (f"{variable}_CA", str(self.certificates.authority)),
+            *[(f"{variable}_{user.upper()}_PASSWORD", password) for user, password in PASSWORDS.items()],
         ]
 
     def grant_rights(self) -> None:

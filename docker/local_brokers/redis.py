@@ -11,6 +11,7 @@ from pathlib import Path
 
 from local_brokers.certificates import Certificates
 from local_brokers.process import ServerProcess
+from local_brokers.systems import THIS_MACHINE, System
 
 PORT = 6379
 TLS_PORT = 6390
@@ -28,6 +29,14 @@ _STARTS_WITHIN_SECONDS = 30
 _NOTHING_KEPT = {"save": "", "appendonly": "no"}
 
 
+@dataclass(frozen=True)
+class Program:
+    """What to start: a Redis or one of its relatives, and the system it is in."""
+
+    name: str = "redis-server"
+    system: System = THIS_MACHINE
+
+
 @dataclass
 class RedisServer:
     """One server, by default without anything on disk. With `tls` it has users and no plain port."""
@@ -36,6 +45,7 @@ class RedisServer:
     port: int
     tls: bool = False
     config: Mapping[str, str] = field(default_factory=dict)
+    program: Program = Program()
 
     def __post_init__(self) -> None:
         self.process = ServerProcess("Redis", self.directory)
@@ -67,7 +77,8 @@ class RedisServer:
                 "aclfile": str(users),
             }
         arguments = [argument for name, value in options.items() for argument in (f"--{name}", value)]
-        self.process.start(["redis-server", *arguments, "--dir", str(self.directory)])
+        command = [self.program.name, *arguments, "--dir", str(self.directory)]
+        self.process.start(self.program.system.command(command, self.directory))
 
     def wait_ready(self) -> None:
         """Return when the server answers."""
@@ -94,9 +105,9 @@ class RedisServer:
 class Redis:
     """The two servers of the checkout; a TLS port of 0 stands for none."""
 
-    def __init__(self, directory: Path, port: int, tls_port: int) -> None:
-        self.plain = RedisServer(directory, port)
-        self.secured = RedisServer(directory / "secured", tls_port, tls=True) if tls_port else None
+    def __init__(self, directory: Path, port: int, tls_port: int, program: Program) -> None:
+        self.plain = RedisServer(directory, port, program=program)
+        self.secured = RedisServer(directory / "secured", tls_port, tls=True, program=program) if tls_port else None
 
     def start(self) -> None:
         """Start the servers and return at once."""
@@ -112,14 +123,14 @@ class Redis:
         """Say whether both handle commands."""
         return all(server.answers() for server in self._servers())
 
-    def exports(self) -> list[tuple[str, str]]:
+    def exports(self, variable: str) -> list[tuple[str, str]]:
         """List the variables by which the tests find the servers."""
-        found = [("PENSTOCK_TEST_REDIS", self.plain.url)]
-        if self.secured is not None and self.secured.certificates.authority.exists():
+        found = [(variable, self.plain.url)]
+        if self.secured is not None:
             found += [
-                ("PENSTOCK_TEST_REDIS_TLS", self.secured.url),
-                ("PENSTOCK_TEST_REDIS_CA", str(self.secured.certificates.authority)),
-                *((f"PENSTOCK_TEST_REDIS_{user.upper()}_PASSWORD", word) for user, word in PASSWORDS.items()),
+                (f"{variable}_TLS", self.secured.url),
+                (f"{variable}_CA", str(self.secured.certificates.authority)),
+                *((f"{variable}_{user.upper()}_PASSWORD", word) for user, word in PASSWORDS.items()),
             ]
         return found
 

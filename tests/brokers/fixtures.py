@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,11 +14,14 @@ import pytest
 from local_brokers import fleet, kafka_wire
 from local_brokers.certificates import make_authority
 from local_brokers.kafka import PASSWORDS
-from local_brokers.kinds import KINDS
+from local_brokers.kinds import kind_named
 from local_brokers.process import BrokerError
+from local_brokers.rabbitmq import PASSWORDS as RABBITMQ_PASSWORDS
 
 from brokers.clients import create_topic, delete_topics
+from brokers.generations import PrivateRedisOf
 from brokers.private_kafka import PrivateKafka
+from brokers.private_rabbitmq import PrivateRabbitMq
 from brokers.private_redis import PrivateRedis
 
 
@@ -65,6 +68,30 @@ class SecuredRedis:
     passwords: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class RabbitMqBroker:
+    """The session's RabbitMQ; `url` names the user `guest`, who may do everything.
+
+    `management` is the address of its HTTP API, where its management plugin runs, for the same users.
+    """
+
+    url: str
+    management: str
+
+
+@dataclass(frozen=True)
+class SecuredRabbitMq:
+    """A listener over TLS. `admin` may do everything, `limited` read and write but not configure.
+
+    `client_files` are the certificate and the key of a user without a password, `certified`, who may do everything.
+    """
+
+    url: str
+    ca_file: Path
+    client_files: tuple[Path, Path]
+    passwords: Mapping[str, str]
+
+
 class MakeTopic(Protocol):
     def __call__(
         self, *, partitions: int = 1, prefix: str = "test", config: Mapping[str, str] | None = None
@@ -78,21 +105,11 @@ class MakePrivateKafka(Protocol):
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaBroker]:
     """The Kafka that `PENSTOCK_TEST_KAFKA` names, else that of `make brokers`, which is started if it is not up."""
-    given = os.environ.get("PENSTOCK_TEST_KAFKA")
-    if given:
-        if not kafka_wire.answers(*_host_and_port(given)):
-            pytest.fail(f"PENSTOCK_TEST_KAFKA names {given}, where no Kafka answers")
-        yield KafkaBroker(given)
-        return
-    kinds = [kind for kind in KINDS if kind.name == "kafka"]
-    try:
-        started = fleet.up(kinds)
-    except BrokerError as error:
-        pytest.fail(f"there is no Kafka to test against: {error}")
-    try:
-        yield KafkaBroker(dict(fleet.exports(kinds))["PENSTOCK_TEST_KAFKA"])
-    finally:
-        fleet.down(started)
+    with _found("kafka") as addresses:
+        address = addresses["PENSTOCK_TEST_KAFKA"]
+        if not kafka_wire.answers(*_host_and_port(address)):
+            pytest.fail(f"PENSTOCK_TEST_KAFKA names {address}, where no Kafka answers")
+        yield KafkaBroker(address)
 
 
 @pytest.fixture(scope="session")
@@ -142,46 +159,103 @@ def private_kafka() -> Iterator[Callable[..., PrivateKafka]]:
 
 
 @pytest.fixture(scope="session")
-def redis() -> Iterator[RedisBroker]:
-    """The Redis that `PENSTOCK_TEST_REDIS` names, else that of `make brokers`, which is started if it is not up."""
-    given = os.environ.get("PENSTOCK_TEST_REDIS")
-    if given:
-        yield RedisBroker(given)
-        return
-    kinds = [kind for kind in KINDS if kind.name == "redis"]
-    try:
-        started = fleet.up(kinds)
-    except BrokerError as error:
-        pytest.fail(f"there is no Redis to test against: {error}")
-    try:
-        yield RedisBroker(dict(fleet.exports(kinds))["PENSTOCK_TEST_REDIS"])
-    finally:
-        fleet.down(started)
+def redis_generation() -> str:
+    """Which Redis the fixtures are of; a folder whose tests are to run on several overrides this with parameters."""
+    return "redis"
 
 
 @pytest.fixture(scope="session")
-def redis_tls(redis: RedisBroker) -> Iterator[SecuredRedis]:
+def redis(redis_generation: str) -> Iterator[RedisBroker]:
+    """The Redis that `PENSTOCK_TEST_REDIS` names, else that of `make brokers`, which is started if it is not up.
+
+    Of another generation: `PENSTOCK_TEST_REDIS_8`, `PENSTOCK_TEST_VALKEY`.
+    """
+    with _found(redis_generation) as addresses:
+        yield RedisBroker(addresses[kind_named(redis_generation).variable])
+
+
+@pytest.fixture(scope="session")
+def redis_tls(redis: RedisBroker, redis_generation: str) -> Iterator[SecuredRedis]:
     """The session's Redis with users over TLS; where none was given, a private one."""
+    variable = kind_named(redis_generation).variable
     found = {**dict(fleet.exports()), **os.environ}
-    if "PENSTOCK_TEST_REDIS_TLS" in found and found["PENSTOCK_TEST_REDIS"] == redis.url:
-        passwords = {user: found[f"PENSTOCK_TEST_REDIS_{user.upper()}_PASSWORD"] for user in PrivateRedis.passwords}
-        yield SecuredRedis(found["PENSTOCK_TEST_REDIS_TLS"], Path(found["PENSTOCK_TEST_REDIS_CA"]), passwords)
+    if f"{variable}_TLS" in found and found[variable] == redis.url:
+        passwords = {user: found[f"{variable}_{user.upper()}_PASSWORD"] for user in PrivateRedis.passwords}
+        yield SecuredRedis(found[f"{variable}_TLS"], Path(found[f"{variable}_CA"]), passwords)
         return
-    with PrivateRedis(persistent=False, tls=True) as private:
+    with PrivateRedisOf(redis_generation, persistent=False, tls=True) as private:
         yield SecuredRedis(private.url, private.ca_file, private.passwords)
 
 
 @pytest.fixture
-def private_redis() -> Iterator[Callable[..., PrivateRedis]]:
+def private_redis(redis_generation: str) -> Iterator[Callable[..., PrivateRedis]]:
     """Starts servers that the test may break; they are gone after it."""
     with ExitStack() as stack:
 
         def start(
             *, persistent: bool = True, tls: bool = False, config: Mapping[str, str] | None = None
         ) -> PrivateRedis:
-            return stack.enter_context(PrivateRedis(persistent=persistent, tls=tls, config=config))
+            private = PrivateRedisOf(redis_generation, persistent=persistent, tls=tls, config=config)
+            return stack.enter_context(private)
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_generation() -> str:
+    """Which RabbitMQ the fixtures are of; a folder whose tests are to run on both overrides this with parameters."""
+    return "rabbitmq"
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(rabbitmq_generation: str) -> Iterator[RabbitMqBroker]:
+    """The RabbitMQ that `PENSTOCK_TEST_RABBITMQ` (or `…_4`) names, else that of `make brokers`, started if not up."""
+    variable = kind_named(rabbitmq_generation).variable
+    with _found(rabbitmq_generation) as addresses:
+        yield RabbitMqBroker(addresses[variable], addresses.get(f"{variable}_MANAGEMENT", ""))
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_tls(rabbitmq: RabbitMqBroker, rabbitmq_generation: str) -> Iterator[SecuredRabbitMq]:
+    """The TLS listener of the session's RabbitMQ; where that was given without one, a private broker's."""
+    variable = kind_named(rabbitmq_generation).variable
+    found = {**dict(fleet.exports()), **os.environ}
+    if f"{variable}_TLS" in found and found[variable] == rabbitmq.url:
+        files = (Path(found[f"{variable}_CLIENT_CERTIFICATE"]), Path(found[f"{variable}_CLIENT_KEY"]))
+        passwords = {user: found[f"{variable}_{user.upper()}_PASSWORD"] for user in RABBITMQ_PASSWORDS}
+        yield SecuredRabbitMq(found[f"{variable}_TLS"], Path(found[f"{variable}_CA"]), files, passwords)
+        return
+    with PrivateRabbitMq(generation=rabbitmq_generation, tls=True) as private:
+        yield SecuredRabbitMq(private.tls_url, private.ca_file, private.client_files, private.passwords)
+
+
+@pytest.fixture
+def private_rabbitmq(rabbitmq_generation: str) -> Iterator[Callable[..., PrivateRabbitMq]]:
+    """Starts brokers that the test may break; they are gone after it."""
+    with ExitStack() as stack:
+
+        def start(
+            *, tls: bool = False, management: bool = False, config: Mapping[str, str] | None = None
+        ) -> PrivateRabbitMq:
+            private = PrivateRabbitMq(generation=rabbitmq_generation, tls=tls, management=management, config=config)
+            return stack.enter_context(private)
+
+        yield start
+
+
+@contextmanager
+def _found(name: str) -> Iterator[Mapping[str, str]]:
+    """Say where the broker of this kind is: as the environment says, else as started by us, now if it is not up."""
+    kind = kind_named(name)
+    if os.environ.get(kind.variable):
+        yield os.environ
+        return
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(fleet.borrowed([kind]))
+        except BrokerError as error:
+            pytest.fail(f"there is no {name} to test against: {error}")
+        yield dict(fleet.exports([kind]))
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from local_brokers import debian, kafka
+from local_brokers import containers, debian, kafka
+from local_brokers.kinds import KINDS
 from local_brokers.process import BrokerError, ServerProcess, pick_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -96,6 +97,13 @@ def test_the_container_has_the_kafka_that_maven_fetches():
     version = (ROOT / "docker/pom.xml").read_text().partition("<kafka.version>")[2].partition("<")[0]
 
     assert f"image: apache/kafka:{version}\n" in (ROOT / "docker/compose.yaml").read_text()
+
+
+def test_every_kind_of_broker_has_a_container_that_opens_its_first_port():
+    services = (ROOT / "docker/compose.yaml").read_text()
+
+    assert [kind.name for kind in KINDS if f"\n  {kind.name}:" not in services] == []
+    assert [kind.name for kind in KINDS if not 1 <= containers.ports_published(kind) <= len(kind.ports_preferred)] == []
 
 
 def test_on_a_machine_without_apt_what_is_missing_is_named(monkeypatch):

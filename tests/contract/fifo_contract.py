@@ -126,6 +126,37 @@ async def a_cancelled_receive_keeps_the_order(subject: QueueSubject):
         assert _texts(taken) == [f"a{number}" for number in range(10)]
 
 
+async def what_is_returned_comes_before_what_a_cancelled_receive_took(subject: QueueSubject):
+    if not subject.is_fifo:
+        return
+    await _send(subject, *(f"a{number}" for number in range(6)))
+    async with subject.receiver() as receiver:
+        for turns in range(10):
+            first = await subject.receive(receiver, 1)
+            receiving = asyncio.create_task(receiver.receive(messages_max=2, wait_ms=60_000))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            receiving.cancel()
+            (ended,) = await asyncio.gather(receiving, return_exceptions=True)
+            taken = first if isinstance(ended, BaseException) else [*first, *ended]
+            await receiver.nack(_receipts(taken), delay_ms=0, counted=False)
+            again = await subject.receive(receiver, 3)
+            assert _texts(again) == ["a0", "a1", "a2"]
+            await receiver.nack(_receipts(again), delay_ms=0, counted=False)
+
+
+async def later_ones_of_a_group_wait_for_one_that_is_returned_with_a_delay(subject: QueueSubject):
+    if not (subject.is_fifo and subject.type.capabilities.delayed):
+        return
+    await _send(subject, "a1", "a2", "a3")
+    async with subject.receiver() as receiver:
+        held = await subject.receive(receiver, 2)
+        await receiver.nack([held[1].receipt], delay_ms=0, counted=False)
+        await receiver.nack([held[0].receipt], delay_ms=1_500, counted=True)
+    async with subject.receiver("node-2") as other:
+        assert _texts(await subject.receive(other, 3)) == ["a1", "a2", "a3"]
+
+
 async def a_deduplication_id_is_delivered_once(subject: QueueSubject):
     if not subject.is_fifo:
         return
@@ -152,5 +183,7 @@ FIFO_CHECKS = [
     who_waits_gets_the_rest_of_a_group_when_its_holder_goes,
     what_lapsed_comes_again_in_order,
     a_cancelled_receive_keeps_the_order,
+    what_is_returned_comes_before_what_a_cancelled_receive_took,
+    later_ones_of_a_group_wait_for_one_that_is_returned_with_a_delay,
     a_deduplication_id_is_delivered_once,
 ]

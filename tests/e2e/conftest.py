@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ _HERE = str(Path(__file__).resolve().parent)
 if _HERE not in sys.path:
     sys.path.append(_HERE)
 
-from harness import Nodes  # noqa: E402 - it is found only now
+from harness import KINDS, Nodes, Queue  # noqa: E402 - they are found only now
 
 
 @pytest.fixture
@@ -20,3 +20,21 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
     """Starts nodes; those that still run after the test are ended, with everything that they started."""
     with Nodes(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def queues(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Queue]]:
+    """Makes queues of a kind, `queues("redis-list")`, which are removed after the test."""
+    made: list[Queue] = []
+
+    def address(broker: str) -> str:
+        url: str = request.getfixturevalue(broker).url
+        return url
+
+    def make(kind: str) -> Queue:
+        made.append(KINDS[kind].make(address, tmp_path))
+        return made[-1]
+
+    yield make
+    for queue in made:
+        queue.remove()

@@ -45,7 +45,7 @@ def wheels(tmp_path_factory):
     uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
     run(uv, "build", "--quiet", "--all-packages", "--wheel", "--out-dir", folder)
     found = {wheel.name.split("-")[0]: wheel for wheel in folder.glob("*.whl")}
-    assert set(found) == {"penstock", "penstock_kafka", "penstock_redis"}
+    assert set(found) == {"penstock", "penstock_kafka", "penstock_rabbitmq", "penstock_redis"}
     return found
 
 
@@ -62,21 +62,23 @@ def test_the_runtime_alone_runs_the_demo(wheels, tmp_path):
     assert "sent 3300 = processed 3275 + given up 25" in ran.stdout
 
 
-def test_both_plugins_are_found_in_a_clean_environment(everything, tmp_path):
+def test_the_plugins_are_found_in_a_clean_environment(everything, tmp_path):
     listed = run("penstock", "plugin", "list", env=environment(everything), cwd=tmp_path).stdout
     assert re.search(r"^embedded\s+0\.1\.0\s+1\s+sqlite-stream", listed, re.MULTILINE)
     assert re.search(r"^kafka\s+0\.1\.0\s+1\s+kafka", listed, re.MULTILINE)
+    assert re.search(r"^rabbitmq\s+0\.1\.0\s+1\s+rabbitmq", listed, re.MULTILINE)
+    assert re.search(r"^redis\s+0\.1\.0\s+1\s+redis-queue", listed, re.MULTILINE)
 
 
 def test_the_wheels_carry_licence_and_types(wheels, everything, tmp_path):
     script = (
         "from importlib.metadata import metadata; from importlib.resources import files\n"
-        "for name in ('penstock', 'penstock-kafka', 'penstock-redis'):\n"
+        "for name in ('penstock', 'penstock-kafka', 'penstock-rabbitmq', 'penstock-redis'):\n"
         "    print(metadata(name)['License-Expression'], (files(name.replace('-', '_')) / 'py.typed').is_file())\n"
     )
-    assert len(wheels) == 3
+    assert len(wheels) == 4
     printed = run("python", "-c", script, env=environment(everything), cwd=tmp_path).stdout
-    assert printed.split("\n")[:3] == ["Apache-2.0 True"] * 3
+    assert printed.split("\n")[:4] == ["Apache-2.0 True"] * 4
 
 
 def test_the_plugin_of_the_authors_guide_works_when_it_is_installed(everything, tmp_path):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from penstock.api import FunctionFailed
+from penstock.api import FunctionFailed, Invocation
 from penstock.functions import FunctionHost
 
 
@@ -292,3 +292,26 @@ def test_an_executor_tells_the_bytes_of_an_event_from_the_text(bench):
 
     assert bench.returned(spec, b'{ "b" : 1 ,"a":2, "b":3}') == ["b", "a"]
     assert json.dumps(bench.returned(spec, '"\u00e9"')) == '["\\"", "\\u00e9", "\\""]'
+
+
+def test_what_is_cancelled_before_it_is_handed_over_is_never_run(bench, tmp_path):
+    trace = tmp_path / "trace"
+    spec = bench.function(f"def handler(event, context): open({str(trace)!r}, 'a').write(str(event))")
+
+    async def scenario(host: FunctionHost):
+        executor = host.executor(spec, environments_max=1)
+        reached = asyncio.Event()
+
+        async def wait_for_ever():
+            reached.set()
+            await asyncio.Event().wait()
+
+        doubtful = asyncio.create_task(executor.invoke(Invocation("a", b"1", wait_for_ever)))
+        await reached.wait()
+        doubtful.cancel()
+        await asyncio.wait({doubtful})
+        await executor.invoke(Invocation("b", b"2"))
+        return doubtful.cancelled()
+
+    assert bench.run(scenario)
+    assert trace.read_text() == "2"

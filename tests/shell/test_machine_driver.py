@@ -141,3 +141,21 @@ def test_a_machine_that_raises_is_stopped_and_told_of_once():
         assert (machine.heard, [str(failure) for failure in failures]) == (["broken"], ["it can not be"])
 
     run(scenario())
+
+
+def test_who_catches_up_goes_on_after_the_deadlines_that_have_passed():
+    async def scenario() -> None:
+        machine = Recorder()
+        driver = drive(machine, [], [])
+        await driver.catch_up()
+        assert machine.heard == []
+
+        machine.deadline_ms = clock_ms(asyncio.get_running_loop())
+        await driver.catch_up()
+        assert machine.heard == [None]
+
+        machine.deadline_ms = clock_ms(asyncio.get_running_loop()) + 60_000
+        await driver.catch_up()
+        assert machine.heard == [None]
+
+    run(scenario())

@@ -40,6 +40,8 @@ class Function:
         self._chance = chance
         self._timeout_ms = timeout_ms
         self.faults: Faults
+        self.quick = 0.95
+        """How likely a run takes no longer than 400 ms."""
 
     def invoke(
         self, *, is_poisoned: bool, respond: Callable[[], bytes], end: Callable[[InvocationResult | None], None]
@@ -49,7 +51,8 @@ class Function:
         run = Run(end, respond)
         if chance.happens(faults.function_stuck):
             return run
-        duration_ms = chance.between(1, 400) if chance.happens(0.95) else chance.between(400, self._timeout_ms - 1)
+        is_quick = chance.happens(self.quick)
+        duration_ms = chance.between(1, 400) if is_quick else chance.between(400, self._timeout_ms - 1)
         result: InvocationResult | None
         if chance.happens(faults.throttled):
             duration_ms = chance.between(0, 20)

@@ -46,6 +46,13 @@ def is_kept(record: Record) -> bool:
     return not (record.value or b"").startswith(b"-")
 
 
+class PlainMessageFilter:
+    """The same for messages."""
+
+    def keep(self, records: Sequence[Message]) -> Sequence[Message]:
+        return [message for message in records if not message.body.startswith(b"-")]
+
+
 def event_bytes(records: Sequence[Record] | Sequence[Message]) -> int:
     """Tell the exact size of an event, without the comma behind the last record."""
     return FRAME_BYTES + sum(RECORD_FRAME_BYTES + raw_bytes(record) for record in records) - 1

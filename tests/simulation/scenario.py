@@ -1,11 +1,10 @@
-"""What a seed draws before time begins: which faults, and for a queue its settings and how much of everything."""
+"""What a seed draws before time begins, whatever the world: which faults, and how likely each is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
-from penstock.core.settings import QueueSettings
 from simulation.chance import Chance
 
 
@@ -44,55 +43,3 @@ def draw_faults(chance: Chance, kind: type[F]) -> F:
         # Where nothing of a kind goes wrong, more may be promised.
         rates |= {name: 0 for name in rates if name.startswith(("store", "slow", "function_reply"))}
     return kind(**rates)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueScenario:
-    settings: QueueSettings
-    faults: Faults
-    fault_ms: int
-    nodes: int
-    environments_max: int
-    function_max: int | None
-    sends: int
-    messages_per_send: int
-    poison: float
-    too_large: float
-    stops: int
-    crashes: int
-    changes: int
-
-
-def draw_queue(seed: int) -> QueueScenario:
-    chance = Chance(seed, "queue")
-    return QueueScenario(
-        settings=change_queue(
-            QueueSettings(
-                function_timeout_ms=chance.one_of((3_000, 9_000)),
-                visibility_timeout_ms=chance.one_of((3_000, 30_000)),
-                event_bytes_max=600,
-            ),
-            chance,
-        ),
-        faults=draw_faults(chance, Faults),
-        fault_ms=chance.one_of((20_000, 60_000, 150_000)),
-        nodes=chance.between(1, 3),
-        environments_max=chance.between(1, 4),
-        function_max=chance.one_of((None, 1, 2)),
-        sends=chance.between(10, 60),
-        messages_per_send=chance.one_of((1, 4, 20)),
-        poison=chance.one_of((0, 0.02, 0.1)),
-        too_large=chance.one_of((0, 0.02, 0.1)),
-        stops=chance.one_of((0, 2, 8)),
-        crashes=chance.one_of((0, 0, 4)),
-        changes=chance.one_of((0, 3, 10)),
-    )
-
-
-def change_queue(settings: QueueSettings, chance: Chance) -> QueueSettings:
-    return replace(
-        settings,
-        batch_size=chance.one_of((1, 3, 10, 30)),
-        batching_window_ms=chance.one_of((0, 0, 1_000, 60_000)),
-        concurrency_max=chance.one_of((None, 1, 2, 3)),
-    )

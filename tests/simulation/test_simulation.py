@@ -69,7 +69,7 @@ def test_the_scenarios_do_reach_what_is_hard():
     for world in WORLDS:
         for seed in range(60):
             for line in run_seed(world, seed, keep_trace=True).lines:
-                seen.update(re.findall(r"CRASH|TRIMMED|STORED|[<>] (?:[A-Z]\w+)", line))
+                seen.update(re.findall(r"CRASH|TRIMMED|STORED|STANDS STILL|CONNECTION LOST|[<>] (?:[A-Z]\w+)", line))
                 seen.update(re.findall(r"attempt [23]|gap \d|RetryAttemptsExhausted|MaximumPayloadSizeExceeded", line))
                 seen.update(re.findall(r"RecordAgeExceeded| last early| last with|refused=True", line))
                 seen["resumed"] += "ASSIGNED" in line and bool(re.search(r'"\w+:[1-9]\d*r?:', line))
@@ -85,6 +85,7 @@ def test_the_scenarios_do_reach_what_is_hard():
         "> LanesChanged", "> SaveState", "> LoadState", "> ForgetState", "< StateMissing", "< StoreFailed", "> Held",
         "> WindowClosed", "> RecordsLate", "< ClockChanged", "RecordAgeExceeded", " last with", " last early",
         "refused=True", "resumed split", "resumed window", "in lanes",
+        "> Count", "> SendAway", "> RecordsDropped", "STANDS STILL", "CONNECTION LOST",
         "> ReturnEnvironment", "> Nack", "> Ack", "> LeasesExpired",
     }  # fmt: skip
     rare = {name: seen[name] for name in wanted if seen[name] < 3}

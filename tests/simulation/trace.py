@@ -76,7 +76,8 @@ def _show_window(window: WindowFrame | None) -> str:
 
 
 def _show_bytes(data: bytes) -> str:
-    return data.decode() if len(data) <= SHOWN_MAX else f"{data[:SHOWN_MAX].decode()}… ({len(data)} bytes)"
+    shown = data[:SHOWN_MAX].decode(errors="backslashreplace")
+    return shown if len(data) <= SHOWN_MAX else f"{shown}… ({len(data)} bytes)"
 
 
 def show_result(result: InvocationResult | None) -> str:

@@ -1,4 +1,4 @@
-"""Tortures a node: `python tests/torture/run.py --kills 50`, or `--seed 17` to repeat a run."""
+"""Tortures nodes: `python tests/torture/run.py redis-fifo --kills 50`, or `--seed 17` to repeat a run."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from brokers.private_kafka import PrivateKafka
+from torture.queues.registry import KINDS
+from torture.queues.torture import QueueTorture
 from torture.torture import Torture
 
+KAFKA, QUEUES = "kafka", "queues"
 PROBLEMS_SHOWN_MAX = 40
 
 
@@ -31,21 +34,17 @@ def say(line: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=20, help="how often the node is killed")
-    parser.add_argument("--seed", type=int, help="decides the moments and the records; a random one without it")
-    parser.add_argument("--outage", type=float, default=30.0, help="for how many seconds the destination is cut off")
-    parser.add_argument("--keep", action="store_true", help="keep the folder with logs and ledgers in any case")
-    options = parser.parse_args()
+    options = _options()
     address = os.environ.get("PENSTOCK_TEST_KAFKA")
-    if not address:
+    if options.what == KAFKA and not address:
         say("PENSTOCK_TEST_KAFKA=host:port names no broker; `make torture` starts one")
         return 3
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
-    say(f"{options.kills} kills; to repeat them: make torture KILLS={options.kills} SEED={seed}")
+    counts = f"KILLS={options.kills}" + ("" if options.what == KAFKA else f" RESTARTS={options.restarts}")
+    say(f"{options.kills} kills; to repeat them: make torture WHAT={options.what} {counts} SEED={seed}")
     folder = Path(tempfile.mkdtemp(prefix="penstock-torture-"))
     began_s = time.monotonic()
-    problems = _torture(folder, address, kills=options.kills, seed=seed, outage_s=options.outage)
+    problems = _torture(folder, address, options, seed)
     for problem in problems[:PROBLEMS_SHOWN_MAX]:
         say(f"PROBLEM {problem}")
     taken_s = time.monotonic() - began_s
@@ -60,10 +59,37 @@ def main() -> int:
     return 0
 
 
-def _torture(folder: Path, address: str, *, kills: int, seed: int, outage_s: float) -> list[str]:
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "what",
+        nargs="?",
+        default=KAFKA,
+        choices=[KAFKA, QUEUES, *KINDS],
+        help="streams on Kafka, one kind of queue, or all kinds of queues at once",
+    )
+    parser.add_argument("--kills", type=int, default=20, help="how often a node is killed")
+    parser.add_argument("--restarts", type=int, default=4, help="how often the broker of queues is restarted")
+    parser.add_argument("--seed", type=int, help="decides the moments and the records; a random one without it")
+    parser.add_argument("--outage", type=float, default=30.0, help="for how many seconds Kafka's letter box is cut off")
+    parser.add_argument("--keep", action="store_true", help="keep the folder with logs and ledgers in any case")
+    return parser.parse_args()
+
+
+def _torture(folder: Path, address: str | None, options: argparse.Namespace, seed: int) -> list[str]:
     with ExitStack() as stack:
-        letters = stack.enter_context(PrivateKafka()) if outage_s else None
-        torture = Torture(folder, address, kills=kills, seed=seed, say=say, letters=letters, outage_s=outage_s)
+        torture: Torture | QueueTorture
+        if options.what == KAFKA:
+            assert address is not None
+            letters = stack.enter_context(PrivateKafka()) if options.outage else None
+            torture = Torture(
+                folder, address, kills=options.kills, seed=seed, say=say, letters=letters, outage_s=options.outage
+            )
+        else:
+            kinds = list(KINDS) if options.what == QUEUES else [options.what]
+            torture = QueueTorture(
+                folder, kinds, kills=options.kills, restarts=options.restarts, seed=seed, say=say, kafka=address
+            )
         try:
             return torture.run()
         except Exception:  # noqa: BLE001 - whatever ends it is a finding, with its seed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,17 +18,10 @@ from brokers.private_kafka import PrivateKafka
 from torture.books import Books
 from torture.flow import Flow
 from torture.project import MAPPINGS, PARTITIONS, TICKS, TortureProject
+from torture.strikes import Say, Strike, internal_errors
 
-ALIVE_MS = (0, 3000)
-"""How long after it has started a run of the node is killed."""
-EARLY_PART, EARLY_MS = 0.2, (50, 1200)
-"""Some are killed so long after their process began, wherever that finds them."""
-ORDERLY_PART = 0.1
-"""Some are asked to end instead, and drain."""
 SETTLE_S = 600.0
 LETTER_BYTES_MAX = 8_000
-
-Say = Callable[[str], None]
 
 
 class Torture:
@@ -83,28 +76,17 @@ class Torture:
 
     def _strike(self, nodes: Nodes, node: Node, number: int) -> Node:
         """End a run of the node at some moment, and start the next one."""
-        is_early, is_orderly = self._chance.random() < EARLY_PART, self._chance.random() < ORDERLY_PART
-        after_s = self._chance.randint(*(EARLY_MS if is_early else ALIVE_MS)) / 1000
+        strike = Strike.draw(self._chance)
         cuts_off = self._letters is not None and number % 10 == 1
-        if not is_early:
-            node.wait_log("node started", timeout_seconds=60)
-        # This is the torture: nothing is waited for.
-        time.sleep(after_s)
-        assert node.is_running, f"the node has ended by itself:\n{node.stderr()[-4000:]}"
+        strike.await_moment(node)
         if cuts_off:
             self._cut_off()
-        if is_orderly and not is_early:
-            node.terminate()
-            code = node.wait()
-            assert code == 0, f"the node ended with {code}:\n{node.stderr()[-4000:]}"
-        else:
+        if not strike.is_orderly:
             self._killed_s[node.name] = time.monotonic()
-            node.kill()
+        strike.end(node)
         self._hear(node)
-        how = "ended" if is_orderly and not is_early else "killed"
-        when = "its process began" if is_early else "it had started"
         self._say(
-            f"{number} of {self._kills}: {how} {after_s:.2f} s after {when}; {self._flow.written:,} records written, "
+            f"{number} of {self._kills}: {strike}; {self._flow.written:,} records written, "
             f"{self._invocations():,} invocations{'; its letter box is cut off' if cuts_off else ''}"
         )
         return nodes.restart(node)
@@ -112,8 +94,7 @@ class Torture:
     def _hear(self, node: Node) -> None:
         """Take down what a run of the node said of bugs of its own, and whether records came late for their window."""
         self._has_late |= bool(node.log("records late"))
-        found = [line for line in node.log() if "exception" in line or "internal error" in str(line.get("reason"))]
-        self._internal_errors += [f"{node.name} said: {line}" for line in found]
+        self._internal_errors += internal_errors(node)
 
     def _invocations(self) -> int:
         return sum(len(ledger.read()) for ledger in self._project.ledgers.values())

@@ -1,69 +1,210 @@
-"""Where a server is and as whom we come: from a source's settings to what redis-py's connections take."""
+"""Where a queue's server is, or who knows it, and as whom we come: what the connection's settings mean.
 
-import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+One server is named by its Url; a primary that may be replaced by the Sentinels that watch it; a node of a cluster by
+the cluster's seeds and the slot of the queue's key.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from penstock.api import SettingsError
-from penstock_redis.client_types import Connection, SSLConnection, UnixDomainSocketConnection
+from penstock_redis.client_types import Connection, SSLConnection, UnixDomainSocketConnection, key_slot
+from penstock_redis.keys import hash_tag
+from penstock_redis.tls import tls_options
 
 PORT = 6379
+SENTINEL_PORT = 26379
 _SCHEMES = "redis://HOST:PORT/DATABASE, rediss://… for TLS, or unix:///PATH/OF/SOCKET"
+_FOR_SENTINELS = ("SentinelService", "SentinelUsername", "SentinelPassword", "SentinelTls")
 
 ConnectionClass = type[Connection] | type[SSLConnection] | type[UnixDomainSocketConnection]
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """A server's place, for people, and what a connection to it is made with."""
+class Node:
+    """One server: its place, for people, and what a connection to it is made with."""
 
     shown: str
     connection_class: ConnectionClass
     options: Mapping[str, Any] = field(repr=False)
 
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Address":
-        """Read `Url`, `Username`, `Password`, `Database` and `Tls`. Raises SettingsError."""
-        url = settings.get("Url") or ""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise SettingsError("Url", "is no URL", allowed=_SCHEMES) from None
-        if parts.scheme not in {"redis", "rediss", "unix"}:
-            raise SettingsError("Url", f"begins with {parts.scheme or 'no scheme'!r}", allowed=_SCHEMES)
-        if parts.query or parts.fragment:
-            raise SettingsError("Url", "has a part after '?' or '#'", allowed="settings have keys of their own")
-        options: dict[str, Any] = {}
-        if user := settings.get("Username") or (unquote(parts.username) if parts.username else None):
-            options["username"] = user
-        if password := settings.get("Password") or (unquote(parts.password) if parts.password else None):
-            options["password"] = password
-        tls = settings.get("Tls")
-        if parts.scheme == "unix":
-            return cls._of_socket(settings, unquote(parts.path), options, tls)
-        database = _database(settings, parts.path)
-        options |= {"host": parts.hostname or "localhost", "port": port or PORT, "db": database}
-        options |= {"socket_keepalive": True}
-        shown = f"{options['host']}:{options['port']}" + (f"/{database}" if database else "")
-        if parts.scheme == "redis" and tls is None:
-            return cls(shown, Connection, options)
-        return cls(shown, SSLConnection, {**options, **_tls_options(tls or {})})
+    def beside(self, host: str, port: int) -> "Node":
+        """Describe another server that takes the same words."""
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return replace(self, shown=shown, options={**self.options, "host": host, "port": port})
 
-    @classmethod
-    def _of_socket(
-        cls, settings: Mapping[str, Any], path: str, options: dict[str, Any], tls: Mapping[str, Any] | None
-    ) -> "Address":
-        if not path:
-            raise SettingsError("Url", "names no socket", allowed=_SCHEMES)
-        if tls is not None:
-            raise SettingsError("Tls", "is set beside a unix:// address", allowed="sockets have no TLS; leave it out")
-        database = _database(settings, "")
-        shown = path + (f" database {database}" if database else "")
-        return cls(shown, UnixDomainSocketConnection, {**options, "path": path, "db": database})
+
+@dataclass(frozen=True, slots=True)
+class OneServer:
+    """A server that nobody replaces, or behind a name that leads to the one that counts."""
+
+    node: Node
+
+    @property
+    def shown(self) -> str:
+        """Name it as errors do."""
+        return self.node.shown
+
+    @property
+    def places(self) -> frozenset[str]:
+        """Name what another address of the same queue would have in common with this one."""
+        return frozenset({self.node.shown})
+
+
+@dataclass(frozen=True, slots=True)
+class BehindSentinels:
+    """The primary of a service. `primary` is what is said to it, wherever it is."""
+
+    sentinels: tuple[Node, ...]
+    service: str
+    primary: Node
+
+    @property
+    def shown(self) -> str:
+        """Name it as errors do."""
+        return f"service {self.service!r}"
+
+    @property
+    def places(self) -> frozenset[str]:
+        """Name what another address of the same queue would have in common with this one."""
+        database = self.primary.options["db"]
+        return frozenset(f"{self.service}/{database} of {sentinel.shown}" for sentinel in self.sentinels)
+
+
+@dataclass(frozen=True, slots=True)
+class InCluster:
+    """The node of a cluster that has the slot of the queue's keys."""
+
+    seeds: tuple[Node, ...]
+    slot: int
+
+    @property
+    def shown(self) -> str:
+        """Name it as errors do."""
+        return f"cluster {self.seeds[0].shown}"
+
+    @property
+    def places(self) -> frozenset[str]:
+        """Name what another address of the same queue would have in common with this one."""
+        return frozenset(seed.shown for seed in self.seeds)
+
+
+Address = OneServer | BehindSentinels | InCluster
+
+
+def address_of(settings: Mapping[str, Any]) -> Address:
+    """Read the settings of the connection, and `Key` for its slot. Raises SettingsError."""
+    if settings.get("Sentinels") is not None:
+        return _behind_sentinels(settings)
+    for name in _FOR_SENTINELS:
+        if settings.get(name) is not None:
+            raise SettingsError(name, "is set without Sentinels", allowed="leave it out, or set Sentinels and no Url")
+    if not settings.get("Url"):
+        raise SettingsError("Url", "is missing", allowed=f"{_SCHEMES}; or Sentinels and SentinelService in its place")
+    url = _url(settings)
+    if url.scheme == "unix":
+        return OneServer(_socket(settings, url))
+    seeds = _seeds(settings, url)
+    if settings.get("Cluster"):
+        return _in_cluster(settings, seeds)
+    if len(seeds) > 1:
+        raise SettingsError("Url", "names several servers", allowed="only a cluster has several; set `Cluster: true`")
+    return OneServer(seeds[0])
+
+
+def _behind_sentinels(settings: Mapping[str, Any]) -> BehindSentinels:
+    if settings.get("Url"):
+        raise SettingsError("Url", "is set beside Sentinels, who tell where the server is", allowed="leave one out")
+    if settings.get("Cluster"):
+        raise SettingsError("Cluster", "is set beside Sentinels", allowed="a cluster needs none; leave one out")
+    if not settings["Sentinels"]:
+        raise SettingsError("Sentinels", "is empty", allowed="a list of HOST:PORT")
+    if not settings.get("SentinelService"):
+        raise SettingsError("SentinelService", "is missing", allowed="the name of the primary at the Sentinels")
+    tls = settings.get("Tls")
+    options = {"socket_keepalive": True, "db": int(settings.get("Database") or 0), **_user(settings, "")}
+    primary = _node(options, tls)
+    is_secured = tls is not None and settings.get("SentinelTls") is not False
+    if settings.get("SentinelTls") and tls is None:
+        raise SettingsError("SentinelTls", "is true without Tls", allowed="Tls says how; it is the servers' too")
+    ask = _node({"db": 0, **_user(settings, "Sentinel")}, tls if is_secured else None)
+    sentinels = tuple(ask.beside(*_host_and_port("Sentinels", text, SENTINEL_PORT)) for text in settings["Sentinels"])
+    return BehindSentinels(sentinels, settings["SentinelService"], primary)
+
+
+def _in_cluster(settings: Mapping[str, Any], seeds: Sequence[Node]) -> InCluster:
+    if seeds[0].options["db"]:
+        raise SettingsError(
+            "Database" if settings.get("Database") else "Url",
+            f"asks for database {seeds[0].options['db']}",
+            allowed="a cluster has database 0 only",
+        )
+    key = settings.get("Key") or ""
+    if "}" in hash_tag(key):
+        # What is in braces ends at the first of them, so no key of ours would be in its slot.
+        raise SettingsError("Key", f"is {key!r}", allowed="in a cluster a key without a hash tag may hold no `}`")
+    return InCluster(tuple(seeds), key_slot(key.encode()))
+
+
+def _url(settings: Mapping[str, Any]) -> SplitResult:
+    try:
+        url = urlsplit(str(settings["Url"]))
+    except ValueError:
+        raise SettingsError("Url", "is no URL", allowed=_SCHEMES) from None
+    if url.scheme not in {"redis", "rediss", "unix"}:
+        raise SettingsError("Url", f"begins with {url.scheme or 'no scheme'!r}", allowed=_SCHEMES)
+    if url.query or url.fragment:
+        raise SettingsError("Url", "has a part after '?' or '#'", allowed="settings have keys of their own")
+    return url
+
+
+def _seeds(settings: Mapping[str, Any], url: SplitResult) -> list[Node]:
+    tls = settings.get("Tls")
+    database = _database(settings, url.path)
+    options = {"socket_keepalive": True, "db": database, **_user(settings, "", url)}
+    secured = {} if tls is None and url.scheme == "rediss" else tls
+    common = _node(options, secured)
+    places = [_host_and_port("Url", text, PORT) for text in url.netloc.rpartition("@")[2].split(",")]
+    found = [common.beside(host, port) for host, port in places]
+    return [replace(node, shown=f"{node.shown}/{database}") for node in found] if database else found
+
+
+def _socket(settings: Mapping[str, Any], url: SplitResult) -> Node:
+    path = unquote(url.path)
+    if not path:
+        raise SettingsError("Url", "names no socket", allowed=_SCHEMES)
+    if settings.get("Tls") is not None:
+        raise SettingsError("Tls", "is set beside a unix:// address", allowed="sockets have no TLS; leave it out")
+    if settings.get("Cluster"):
+        raise SettingsError("Cluster", "is set beside a unix:// address", allowed="the nodes of a cluster are at ports")
+    database = _database(settings, "")
+    shown = path + (f" database {database}" if database else "")
+    return Node(shown, UnixDomainSocketConnection, {**_user(settings, "", url), "path": path, "db": database})
+
+
+def _node(options: Mapping[str, Any], tls: Mapping[str, Any] | None) -> Node:
+    if tls is None:
+        return Node("", Connection, options)
+    return Node("", SSLConnection, {**options, **tls_options(tls)})
+
+
+def _user(settings: Mapping[str, Any], prefix: str, url: SplitResult | None = None) -> dict[str, str]:
+    user = settings.get(f"{prefix}Username") or (unquote(url.username) if url and url.username else None)
+    password = settings.get(f"{prefix}Password") or (unquote(url.password) if url and url.password else None)
+    return {name: value for name, value in (("username", user), ("password", password)) if value}
+
+
+def _host_and_port(setting: str, text: str, port: int) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{text.strip()}")
+        found = parts.hostname or "localhost", parts.port or port
+    except ValueError:
+        raise SettingsError(setting, f"has {text!r} in it", allowed="HOST:PORT") from None
+    if parts.path or parts.query or parts.username or (setting == "Sentinels" and not parts.hostname):
+        raise SettingsError(setting, f"has {text!r} in it", allowed="HOST:PORT")
+    return found
 
 
 def _database(settings: Mapping[str, Any], path: str) -> int:
@@ -76,40 +217,3 @@ def _database(settings: Mapping[str, Any], path: str) -> int:
     if given is not None and int(given) != int(named):
         raise SettingsError("Database", f"is {given}, and the Url names {named}", allowed="one of them is enough")
     return int(named)
-
-
-def _tls_options(tls: Mapping[str, Any]) -> dict[str, Any]:
-    for name in ("CaFile", "CertFile", "KeyFile"):
-        if tls.get(name) and not Path(tls[name]).is_file():
-            raise SettingsError(f"Tls.{name}", f"there is no file {str(tls[name])!r}")
-    if bool(tls.get("CertFile")) != bool(tls.get("KeyFile")):
-        missing, given = ("KeyFile", "CertFile") if tls.get("CertFile") else ("CertFile", "KeyFile")
-        raise SettingsError(f"Tls.{missing}", f"is missing; a {given} needs it")
-    _try_files(tls)
-    options: dict[str, Any] = {
-        "ssl_ca_certs": _text(tls.get("CaFile")),
-        "ssl_certfile": _text(tls.get("CertFile")),
-        "ssl_keyfile": _text(tls.get("KeyFile")),
-        "ssl_password": tls.get("KeyPassword"),
-    }
-    if tls.get("Verify") is False:
-        options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _try_files(tls: Mapping[str, Any]) -> None:
-    context = ssl.create_default_context()
-    try:
-        if tls.get("CaFile"):
-            context.load_verify_locations(_text(tls["CaFile"]))
-    except (ssl.SSLError, OSError) as raised:
-        raise SettingsError("Tls.CaFile", f"holds no certificates ({raised.strerror or raised})") from None
-    try:
-        if tls.get("CertFile"):
-            context.load_cert_chain(tls["CertFile"], tls["KeyFile"], tls.get("KeyPassword") or "")
-    except (ssl.SSLError, OSError) as raised:
-        raise SettingsError("Tls.CertFile", f"does not go with its key ({raised.strerror or raised})") from None
-
-
-def _text(path: Any) -> str | None:
-    return None if path is None else str(path)

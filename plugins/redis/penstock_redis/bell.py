@@ -8,8 +8,9 @@ by a script that checks. One look is outstanding and outlives the receive that b
 import asyncio
 from collections.abc import Sequence
 
-from penstock_redis.client import Argument, Line
+from penstock_redis.client_types import Argument
 from penstock_redis.ending import end
+from penstock_redis.line import Line
 
 ROUND_S = 60
 

@@ -8,6 +8,7 @@ from redis.asyncio.connection import (
 )
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.crc import key_slot
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -15,6 +16,7 @@ from redis.exceptions import (
     ClusterCrossSlotError,
     ClusterDownError,
     MasterDownError,
+    MovedError,
     NoPermissionError,
     NoScriptError,
     OutOfMemoryError,
@@ -29,8 +31,12 @@ from redis.exceptions import TimeoutError as TimeoutError_
 AnyConnection = Connection | UnixDomainSocketConnection
 """A connection with TLS is a `Connection` too."""
 
+Argument = str | bytes | int | float
+"""What a command may be made of."""
+
 __all__ = [
     "AnyConnection",
+    "Argument",
     "AskError",
     "AuthenticationError",
     "BlockingConnectionPool",
@@ -40,6 +46,7 @@ __all__ = [
     "Connection",
     "ConnectionError_",
     "MasterDownError",
+    "MovedError",
     "NoBackoff",
     "NoPermissionError",
     "NoScriptError",
@@ -52,4 +59,5 @@ __all__ = [
     "TimeoutError_",
     "TryAgainError",
     "UnixDomainSocketConnection",
+    "key_slot",
 ]

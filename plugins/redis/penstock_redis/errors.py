@@ -3,6 +3,7 @@
 import os
 import re
 import ssl
+from collections.abc import Mapping
 
 from penstock.api import SourceBroken, SourceDenied, SourceError, SourceUnavailable
 from penstock_redis.client_types import (
@@ -11,6 +12,7 @@ from penstock_redis.client_types import (
     BusyLoadingError,
     ClusterCrossSlotError,
     ClusterDownError,
+    ConnectionError_,
     MasterDownError,
     NoPermissionError,
     OutOfMemoryError,
@@ -50,7 +52,7 @@ _DENIED = {
 _UNAVAILABLE = {
     "LOADING": "the server is still loading its data",
     "BUSY": "the server is busy with another script",
-    "READONLY": "the server is a read-only replica; its primary has to be found again",
+    "READONLY": "the server is a read-only replica",
     "MASTERDOWN": "the server is a replica that has lost its primary",
     "OOM": "the server has reached its maxmemory and takes nothing more",
     "MISCONF": "the server refuses writes, since it could not save its data",
@@ -61,8 +63,8 @@ _UNAVAILABLE = {
     "max number of clients": "the server has no room for another connection",
 }
 _BROKEN = {
-    "MOVED": "it is a node of a Redis Cluster, which is not supported yet",
-    "CROSSSLOT": "the keys of one queue are in several slots",
+    "MOVED": "it is a node of a Redis Cluster, and another node has the queue",
+    "CROSSSLOT": "it is a Redis Cluster, to which the queue's keys are in several slots",
     "DB index is out of range": "the server has no database of that number",
     "invalid DB index": "the server has no database of that number",
     "WRONGTYPE": "a key of this queue holds another type of value",
@@ -74,25 +76,33 @@ _KINDS: tuple[tuple[dict[str, str], type[SourceError]], ...] = (
 )
 
 
-def source_error(raised: BaseException, place: str) -> SourceError:
+_REPLACED = (ReadOnlyError, MasterDownError, ClusterDownError, ConnectionError_, TimeoutError_, OSError)
+
+
+def is_of_server(raised: Exception) -> bool:
+    """Tell whether an error says of a server that it is gone, or not the one to ask any more."""
+    return isinstance(raised, _REPLACED) or str(raised).startswith("UNBLOCKED")
+
+
+def source_error(raised: BaseException, place: str, words: Mapping[str, str] | None = None) -> SourceError:
     """Make the error that fits; what is neither the server's nor the network's is raised again.
 
-    `place` begins its sentence: `queue 'jobs' on localhost:6379`.
+    `place` begins its sentence: `queue 'jobs' on localhost:6379`. `words` say what some refusals mean to the caller.
     """
     if isinstance(raised, SourceError):
         return raised
     if not isinstance(raised, RedisError | OSError):
         raise raised
-    words = _SCRIPT_NOISE.sub("", str(raised)).strip()
+    text = _SCRIPT_NOISE.sub("", str(raised)).strip()
     code = next((code for kind, code in _WORDS if isinstance(raised, kind)), "")
-    if code == "NOPERM" or "NOPERM" in words[:30]:
-        return SourceDenied(f"{place}: {_no_permission(words)}")
+    if code == "NOPERM" or "NOPERM" in text[:30]:
+        return SourceDenied(f"{place}: {_no_permission(text)}")
     for table, kind in _KINDS:
-        if hint := table.get(code) or _hint(words, table):
-            return kind(f"{place}: {hint}")
+        if found := code if code in table else _beginning(text, table):
+            return kind(f"{place}: {(words or {}).get(found) or table[found]}")
     if isinstance(raised, ResponseError):
-        return _of_response(words, place)
-    return _of_connection(raised, words, place)
+        return _of_response(text, place)
+    return _of_connection(raised, text, place)
 
 
 def _of_response(words: str, place: str) -> SourceError:
@@ -117,8 +127,8 @@ def _of_connection(raised: BaseException, words: str, place: str) -> SourceError
     return SourceUnavailable(f"{place}: the server can not be reached ({_connection_reason(raised, words)})")
 
 
-def _hint(words: str, table: dict[str, str]) -> str:
-    return next((hint for begin, hint in table.items() if words.startswith((begin, f"-{begin}"))), "")
+def _beginning(words: str, table: Mapping[str, str]) -> str:
+    return next((begin for begin in table if words.startswith((begin, f"-{begin}"))), "")
 
 
 def _no_permission(words: str) -> str:

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Held:
-    """A message of ours. `runs` are those that are over; `ends_ms` is monotonic time."""
+    """A message of ours. `runs` are those that are over; `ends_ms` is monotonic time.
+
+    What is let go is being settled: its lease is not extended any more.
+    """
 
     id: str
     runs: int
     first_received_ms: int
     ends_ms: int
     deduplication_id: str | None = None
+    is_let_go: bool = False
 
 
 class Book:

@@ -1,7 +1,7 @@
 """What an operator asks of Redis queues: may we use it, make it, show what is in it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from penstock.api import MappingContext, Message, Record, SourceBroken, SourceContext, Start
@@ -34,6 +34,17 @@ class RedisOperations:
             # Sends nothing: it looks at the key's type, and shows whether scripts may be run.
             keys = (self._shelf.news_key, self._shelf.keys[4], self._shelf.wake_key)
             await self._client.run(SEND, keys, ("stream" if self._shelf.is_stream else "list", ""))
+
+    async def show(self) -> Mapping[str, str]:
+        await self._server.look(warns=False)
+        reply = await self._shelf.ask("backlog", "penstock-show", 1000)
+        _, _, returned, pending, unread, delayed, _ = reply
+        return {
+            **await self._server.show(),
+            "waiting": str(returned + unread),
+            "held": str(pending - returned),
+            "delayed": str(delayed),
+        }
 
     async def close(self) -> None:
         await self._client.close()

@@ -74,7 +74,12 @@ class Owner:
     async def ask(self, operation: str, *arguments: Argument) -> Any:
         """Carry out an operation under the lease; None where the lease or the group was lost, and both are new now."""
         name, began_s = self.name, now_s()
-        reply = await self._shelf.ask(operation, name, self.lease_ms, *arguments)
+        try:
+            reply = await self._shelf.ask(operation, name, self.lease_ms, *arguments)
+        except SourceError:
+            # The server was away, maybe for long: the others get the time to renew their leases too.
+            self._be_patient()
+            raise
         if reply[0] in {b"fenced", b"groupless"} or self.name != name:
             # Also where another call heard of the loss while this one was under way: nothing of that name is ours.
             await self._begin_anew(name)
@@ -86,12 +91,7 @@ class Owner:
         """Renew the lease and bring back what the dead held; False where ours was lost."""
         while True:
             may_bury = now_s() >= self._bury_from_s
-            try:
-                reply = await self.ask("beat", int(may_bury))
-            except SourceError:
-                # The server was away, maybe for long: the others get the time to renew their leases too.
-                self._be_patient()
-                raise
+            reply = await self.ask("beat", int(may_bury))
             if reply is None:
                 return False
             _, server_ms, _, end_ms, _, more, _ = reply

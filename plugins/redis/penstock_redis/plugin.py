@@ -13,7 +13,7 @@ from penstock.api import (
     SourceType,
     hookimpl,
 )
-from penstock_redis.address import Address
+from penstock_redis.address import address_of
 from penstock_redis.client import Client
 from penstock_redis.destination import ListDestination, QueueDestination
 from penstock_redis.entries import Reader
@@ -97,19 +97,19 @@ def describe(settings: Mapping[str, Any]) -> Mapping[str, str]:
 
 def is_same(one: SourceContext, other: SourceContext) -> bool:
     """Tell whether two sources are one key of one database, as far as their addresses tell."""
-    return _place(one) == _place(other)
+    return one.settings["Key"] == other.settings["Key"] and not _places(one).isdisjoint(_places(other))
 
 
-def _place(source: SourceContext) -> tuple[str, str]:
-    shown = Address.of(source.settings).shown
-    return shown.replace("127.0.0.1", "localhost").replace("::1", "localhost"), source.settings["Key"]
+def _places(source: SourceContext) -> frozenset[str]:
+    places = address_of(source.settings).places
+    return frozenset(place.replace("127.0.0.1", "localhost").replace("[::1]", "localhost") for place in places)
 
 
 QUEUE = SourceType(
     name="redis-queue",
     kind="queue",
     doc="a stream of Redis or Valkey, read by a consumer group as a queue",
-    capabilities=QueueCapabilities(delayed=True, grouped=True, counted=True, leased=True),
+    capabilities=QueueCapabilities(delayed=True, grouped=True, exclusive=True, counted=True, leased=True),
     settings=QUEUE_SETTINGS,
     event_formats=("sqs",),
     connection_settings=CONNECTION_SETTINGS,

@@ -54,9 +54,12 @@ class Receiver:
         self._numbers = itertools.count(1)
         self._step = 100
         self._has_lost_replies = False
+        self._breaks = 0
         self._fetching: asyncio.Task[list[Message]] | None = None
         self._left_over: list[Message] = []
         self._giving_back: set[asyncio.Task[None]] = set()
+        self._returning = asyncio.Lock()
+        """Held while something is returned that the engine did not ask for; who takes next waits for it."""
 
     async def open(self) -> None:
         uptime_s = await self._server.look(warns=True)
@@ -79,7 +82,8 @@ class Receiver:
     async def receive(self, *, messages_max: int, wait_ms: int) -> Sequence[Message]:
         if self._fetching is not None:
             await asyncio.wait([self._fetching])
-        if not self._left_over:
+        if self._is_fifo or not self._left_over:
+            # In a FIFO queue what is left over is given back first: older ones of its groups may be back meanwhile.
             stop = asyncio.Event()
             self._fetching = fetching = asyncio.create_task(self._fetch(messages_max, wait_ms / 1000, stop))
             try:
@@ -96,6 +100,7 @@ class Receiver:
 
     async def ack(self, receipts: Sequence[str]) -> None:
         held = self._book.find(receipts)
+        self._let_go(held)
         settled = 0
         if held:
             names = [each.deduplication_id for each in held.values() if each.deduplication_id is not None]
@@ -108,6 +113,7 @@ class Receiver:
 
     async def nack(self, receipts: Sequence[str], *, delay_ms: int, counted: bool) -> None:
         held = self._book.find(receipts)
+        self._let_go(held)
         settled = 0
         if held:
             settled = self._settled(await self._return(held, delay_ms=delay_ms, counted=counted), held)
@@ -138,7 +144,8 @@ class Receiver:
         held = self._book.find(receipts)
         ends_ms = _now_ms() + lease_ms
         for each in held.values():
-            each.ends_ms = ends_ms
+            if not each.is_let_go:
+                each.ends_ms = ends_ms
         self._check(receipts, len(held))
 
     async def backlog(self) -> Backlog:
@@ -152,8 +159,16 @@ class Receiver:
     async def _fetch(self, count: int, wait_s: float, stop: asyncio.Event) -> list[Message]:
         until_s = now_s() + wait_s
         while True:
-            if self._has_lost_replies:
+            if self._is_fifo:
+                # Nothing new of a group may come while older ones are under our name that nobody here has: those that
+                # came for a receive that was cancelled, and those that have lapsed, which may be given up by now.
+                await self._give_back()
+                await self._tend()
+            breaks = self._shelf.client.breaks
+            if self._has_lost_replies or breaks != self._breaks:
+                # A server that was away may have forgotten what it answered, or another stands in its place.
                 await self._recover()
+                self._breaks = breaks
             taken, due_s = await self._take(min(count, TAKE_MAX))
             left_s = until_s - now_s()
             if taken or left_s <= 0 or stop.is_set():
@@ -207,13 +222,15 @@ class Receiver:
         messages = []
         size = 0
         tag = self._owner.name.rpartition(".")[2]
+        number = next(self._numbers)
         for entry, kept in itertools.zip_longest(entries, runs):
-            so_far, _, first = (kept or b"0:").partition(b":")
-            receipt = f"{entry[0].decode()}@{tag}.{next(self._numbers)}"
-            first_ms = int(first) if first else server_ms
-            message = self._reader.message(entry, receipt=receipt, runs=int(so_far), first_received_ms=first_ms)
-            held = Held(message.message_id, int(so_far), first_ms, ends_ms, message.deduplication_id)
-            self._book.add(receipt, held)
+            so_far, first_ms = 0, server_ms
+            if kept is not None:
+                so_far, first_ms = map(int, kept.split(b":"))
+            # One number for all will do: an id is there once in what is taken at a time.
+            receipt = f"{entry[0].decode()}@{tag}.{number}"
+            message = self._reader.message(entry, receipt=receipt, runs=so_far, first_received_ms=first_ms)
+            self._book.add(receipt, Held(message.message_id, so_far, first_ms, ends_ms, message.deduplication_id))
             size += len(message.body)
             messages.append(message)
         # As many at a time as will fit the bytes allowed.
@@ -272,10 +289,11 @@ class Receiver:
 
     async def _tend(self) -> float | None:
         """Return what was not extended in time; tell in how many seconds the next lease ends."""
-        lapsed = self._book.find(self._book.lapsed(_now_ms()))
-        if lapsed:
-            # It may have been run: counted, as if its owner had died.
-            self._settled(await self._return(lapsed, delay_ms=0, counted=True), lapsed)
+        async with self._returning:
+            lapsed = self._book.find(self._book.lapsed(_now_ms()))
+            if lapsed:
+                # It may have been run: counted, as if its owner had died.
+                self._settled(await self._return(lapsed, delay_ms=0, counted=True), lapsed)
         next_end_ms = self._book.next_end_ms()
         return None if next_end_ms is None else max(0, next_end_ms - _now_ms()) / 1000
 
@@ -293,11 +311,17 @@ class Receiver:
             task.add_done_callback(self._giving_back.discard)
 
     async def _give_back(self) -> None:
-        messages, self._left_over = self._left_over, []
-        held = self._book.find(message.receipt for message in messages)
-        if held:
-            with contextlib.suppress(SourceError):  # they come back when their lease ends
-                self._settled(await self._return(held, delay_ms=0, counted=False), held)
+        async with self._returning:
+            messages, self._left_over = self._left_over, []
+            held = self._book.find(message.receipt for message in messages)
+            self._book.drop(held)
+            if not held:
+                return
+            try:
+                await self._return(held, delay_ms=0, counted=False)
+            except SourceError:
+                # Whoever takes next finds them under our name, and returns them first.
+                self._has_lost_replies = True
 
     async def _leave(self) -> None:
         await asyncio.gather(*self._giving_back, return_exceptions=True)
@@ -309,6 +333,12 @@ class Receiver:
             await self._owner.ask("leave")
 
     # Bookkeeping.
+
+    @staticmethod
+    def _let_go(held: dict[str, Held]) -> None:
+        """Let an extension that was asked for before, and is answered late, not hold what is being settled."""
+        for each in held.values():
+            each.is_let_go = True
 
     def _settled(self, reply: Any, held: dict[str, Held]) -> int:
         self._book.drop(held)

@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.api import Setting, SettingsError, SourceContext
-from penstock_redis.address import Address
+from penstock_redis.address import Address, address_of
 
-_NOT_YET = "is not supported yet"
 _GROUP = re.compile(r"[^\s{}]{1,200}")
 DELAY_MAX_S = 7 * 24 * 3600
 
-CONNECTION_SETTINGS = ("Url", "Username", "Password", "Database", "Tls", "Sentinels", "SentinelService", "Cluster")
-
 _CONNECTION = (
-    Setting("Url", "text", required=True, doc="redis://HOST:PORT/DATABASE, rediss://… for TLS, or unix:///PATH"),
+    Setting("Url", "text", doc="redis://HOST:PORT/DATABASE, rediss://… for TLS, or unix:///PATH; else Sentinels"),
     Setting("Username", "text", doc="the user, where the Url does not name one"),
     Setting("Password", "text", secret=True, doc="the user's password, where the Url does not hold it"),
     Setting("Database", "integer", least=0, most=1_000_000, doc="the number of the database (default 0)"),
@@ -31,10 +28,15 @@ _CONNECTION = (
             Setting("Verify", "boolean", default=True, doc="check the server's certificate and name"),
         ),
     ),
-    Setting("Sentinels", "texts", doc="Sentinels to ask for the primary", refusal=_NOT_YET),
-    Setting("SentinelService", "text", doc="the primary's name at the Sentinels", refusal=_NOT_YET),
-    Setting("Cluster", "boolean", doc="the server is a node of a Redis Cluster", refusal=_NOT_YET),
+    Setting("Sentinels", "texts", doc="HOST:PORT of each Sentinel to ask for the primary, in place of a Url"),
+    Setting("SentinelService", "text", doc="the name of the primary at the Sentinels"),
+    Setting("SentinelUsername", "text", doc="the user at the Sentinels, where they want one"),
+    Setting("SentinelPassword", "text", secret=True, doc="the password at the Sentinels, where they want one"),
+    Setting("SentinelTls", "boolean", doc="whether Tls is for the Sentinels too (default: as for the servers)"),
+    Setting("Cluster", "boolean", doc="the Url names a node of a Redis Cluster, or several: HOST:PORT,HOST:PORT"),
 )
+
+CONNECTION_SETTINGS = tuple(setting.name for setting in _CONNECTION)
 
 _DELAY = Setting(
     "DelaySeconds",
@@ -97,7 +99,7 @@ class QueueSettings:
         """Read a source's settings, with defaults where they are absent."""
         settings = source.settings
         return cls(
-            address=Address.of(settings),
+            address=address_of(settings),
             key=settings["Key"],
             group=settings.get("ConsumerGroup") or _group_of(source.project),
             is_fifo=bool(settings.get("FifoQueue")),
@@ -126,7 +128,7 @@ class ListSettings:
         """Read a source's settings, with defaults where they are absent."""
         settings = source.settings
         return cls(
-            address=Address.of(settings),
+            address=address_of(settings),
             key=settings["Key"],
             take_from=settings.get("TakeFrom") or "right",
             delay_ms=_delay_ms(settings),
@@ -158,7 +160,7 @@ def check_list_settings(settings: Mapping[str, Any]) -> None:
 
 
 def _check_common(settings: Mapping[str, Any]) -> None:
-    Address.of(settings)
+    address_of(settings)
     key = settings.get("Key") or ""
     if not key or key.startswith("penstock:"):
         raise SettingsError("Key", f"is {key!r}", allowed="any name that does not begin with `penstock:`")

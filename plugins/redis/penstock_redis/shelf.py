@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock_redis.client import Argument, Client
+from penstock_redis.entries import GROUP
 from penstock_redis.keys import Keys
 from penstock_redis.scripts import LIST, STREAM, Script
 from penstock_redis.settings import ListSettings, QueueSettings
@@ -57,6 +58,7 @@ def stream_shelf(client: Client, settings: QueueSettings) -> Shelf:
         is_stream=True,
         lost_words="the consumer group was gone and is made again",
         ack_option=settings.deletes,
+        take_options=(settings.group_from or GROUP.decode(),),
     )
 
 

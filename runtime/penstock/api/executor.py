@@ -1,6 +1,6 @@
 """What an executor is: whatever runs a function once, for one event, and tells how it went."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +39,8 @@ class Invocation(msgspec.Struct, frozen=True, gc=False):
 
     request_id: str
     event: bytes
+    before: Callable[[], Awaitable[None]] | None = None
+    """Awaited once all is ready, right before the function is handed the event. Cancelled there, it never is."""
 
 
 class Returned(msgspec.Struct, frozen=True, gc=False):

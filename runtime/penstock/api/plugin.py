@@ -96,6 +96,17 @@ class ShowsSource(Protocol):
         """
 
 
+@runtime_checkable
+class PeeksByTaking(Protocol):
+    """What `SourceOperations` may have besides, where a broker shows messages only by giving them out.
+
+    `peek` is then refused with the reason, and an operator who accepts what it says may ask for this.
+    """
+
+    def peek_by_taking(self, *, limit: int) -> AsyncIterator[Message]:
+        """Take up to so many messages, show them, and give all of them back at the end."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceType:
     """A type of source that a plugin brings.

@@ -17,11 +17,14 @@ class QueueCapabilities:
     """What a queue source can do. A mapping that asks for more is refused when it is made."""
 
     delayed: bool = False
-    """`nack` honours a delay. Without it the engine holds a failed message for the delay itself; once such messages take
-    half of what it may hold it gives further ones back with their delay, and `nack` keeps it as well as it can."""
+    """`nack` honours a delay. Without it the engine holds a failed message for the delay itself; once such messages
+    take half of what it may hold it gives further ones back with their delay, for `nack` to keep as well as it can."""
     grouped: bool = False
     """FIFO: with `FifoQueue` messages carry their group and come in its order, and while we hold one no other receiver
     gets a later one of its group."""
+    exclusive: bool = False
+    """FIFO: one receiver at a time has the whole queue, and others stand by until it is gone. So a second mapping on it
+    is refused."""
     counted: bool = False
     """Runs are counted in the queue: each receive is one unless `nack(counted=False)` takes it back, and `count` says
     how many there are. They survive us. Without it the node counts, by the messages' ids, and `count` is never called;

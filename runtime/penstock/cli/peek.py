@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import datetime as dt
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from penstock.api import Message, Record, SourceContext, SourceType, Start
+from penstock.api import Message, PeeksByTaking, Record, SourceContext, SourceOperations, SourceType, Start
 from penstock.cli.failures import Wrong
 from penstock.cli.loading import context_of, load_project, operations_of, source_of
 from penstock.cli.options import command, data_dir_option, file_option
@@ -36,6 +38,11 @@ penstock peek orders --from LATEST --follow""",
     help="Where to begin: a TIME is as ISO 8601 has it, a POSITION is a number.",
 )
 @click.option("--follow", is_flag=True, help="Go on with what comes, until interrupted.")
+@click.option(
+    "--disturb",
+    is_flag=True,
+    help="Where a broker shows messages only by giving them out: take them, and give them back at the end.",
+)
 @file_option()
 @data_dir_option
 def peek(
@@ -44,32 +51,51 @@ def peek(
     limit: int | None,
     start: str,
     follow: bool,
+    disturb: bool,
     file: str,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Show what is on SOURCE. Nothing is taken, and no position moves."""
+    """Show what is on SOURCE. Nothing is taken, and no position moves.
+
+    A queue of RabbitMQ can only be looked into by taking messages and giving them back: other readers miss them
+    meanwhile, and the broker may count it as a delivery. It is done with --disturb alone.
+    """
     project = load_project(file, data_dir)
     config = source_of(project, source)
     if config.type.operate is None:
         raise Wrong(f"a source of type {config.type.name} can not be looked into")
     where = read_start("--from", start)
+    if disturb and follow:
+        raise click.UsageError("--disturb gives back what it took at its end, so it does not go with --follow.")
     shown_max = limit if limit is not None or follow else LIMIT
-    asyncio.run(_peek(config.type, context_of(project, config), where, shown_max, follow=follow, as_json=as_json))
+    looking = _Looking(where, shown_max, follow, disturb)
+    asyncio.run(_peek(config.type, context_of(project, config), looking, as_json=as_json))
+
+
+@dataclass(frozen=True, slots=True)
+class _Looking:
+    start: Start | int
+    limit: int | None
+    follow: bool
+    disturb: bool
+
+    def found(self, operations: SourceOperations) -> AsyncIterator[tuple[str, Record] | Message]:
+        if self.disturb and isinstance(operations, PeeksByTaking):
+            return operations.peek_by_taking(limit=self.limit or LIMIT)
+        return operations.peek(self.start, limit=self.limit, follow=self.follow)
 
 
 async def _peek(
     source_type: SourceType,
     context: SourceContext,
-    start: Start | int,
-    limit: int | None,
+    looking: _Looking,
     *,
-    follow: bool,
     as_json: bool,
 ) -> None:
     operations = operations_of(source_type, context)
     try:
-        async for found in operations.peek(start, limit=limit, follow=follow):
+        async for found in looking.found(operations):
             described = _message(found) if isinstance(found, Message) else _record(*found)
             if as_json:
                 write_json_line(described)

@@ -39,9 +39,10 @@ class Destinations:
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """An address to be understood, and whose it is."""
+    """An address to be understood, and whose it is: a mapping's of this function, or with none a queue's own."""
 
-    draft: Draft
+    own: Source
+    function: str
     text: str
     shown: str
     line: int
@@ -70,6 +71,7 @@ class DestinationReader:
         self._node = node
         self._sources = sources
         self._functions = functions
+        self._targets: dict[str, SourceConfig] = {}
 
     def read(self, draft: Draft) -> Destinations:
         """Check a mapping's destinations; what is wrong with one is among the findings, and it is None."""
@@ -80,16 +82,26 @@ class DestinationReader:
         on_failure, on_success = (self._destination(draft, event) if event in given else None for event in _EVENTS)
         return Destinations(on_failure, on_success, are_given=bool(given))
 
-    def read_dead_letter_target(self, draft: Draft) -> SourceConfig | None:
-        """Find where the dead letters of a mapping's queue go; None also where that is wrong."""
-        policy = draft.source.config.settings.get("RedrivePolicy")
+    def read_dead_letter_targets(self) -> None:
+        """Find where the dead letters of every queue go, also of one that no mapping reads."""
+        for name, source in self._sources.items():
+            target = None if source is None else self._dead_letter_target(source)
+            if target is not None:
+                self._targets[name] = target
+
+    def dead_letter_target(self, source: SourceConfig) -> SourceConfig | None:
+        """Tell where the dead letters of a queue go; None also where that is wrong."""
+        return self._targets.get(source.name)
+
+    def _dead_letter_target(self, own: Source) -> SourceConfig | None:
+        policy = own.config.settings.get("RedrivePolicy")
         text: str | None = policy and policy["deadLetterTargetArn"]
         if text is None:
             return None
-        line, path = draft.source.part.place("RedrivePolicy", "deadLetterTargetArn")
-        shown = draft.source.part.shown["RedrivePolicy"]["deadLetterTargetArn"]
+        line, path = own.part.place("RedrivePolicy", "deadLetterTargetArn")
+        shown = own.part.shown["RedrivePolicy"]["deadLetterTargetArn"]
         try:
-            found = self._source(_Address(draft, text, shown, line, path))
+            found = self._source(_Address(own, "", text, shown, line, path))
         except _Refused as refused:
             self._findings.error(line, path, refused.problem, refused.allowed)
             return None
@@ -107,7 +119,7 @@ class DestinationReader:
             return None
         shown = draft.part.shown[_SECTION][event]["Destination"]
         try:
-            found = self._found(_Address(draft, text, shown, line, path))
+            found = self._found(_Address(draft.source, draft.name.partition(".")[0], text, shown, line, path))
         except _Refused as refused:
             self._findings.error(line, path, refused.problem, refused.allowed)
             return None
@@ -142,10 +154,14 @@ class DestinationReader:
 
     def _check(self, address: _Address, config: SourceConfig) -> None:
         """Refuse a source that can not take records, or whose records would come round again."""
-        own = address.draft.source.config
+        own = address.own.config
         if self._is_same(config, own):
             also = "" if config.name == own.name else f", where it is called {own.name!r}"
-            problem = f"{address.shown!r} is what the mapping reads{also}"
+            problem = (
+                f"{address.shown!r} is what the mapping reads{also}"
+                if address.function
+                else f"{address.shown!r} is the queue itself{also}"
+            )
             raise _Refused(problem, "another one: what is sent there would come back for ever")
         if config.type.open_destination is None:
             problem = f"nothing can be written to {config.name!r}, a source of type {config.type.name}"
@@ -183,13 +199,13 @@ class DestinationReader:
     def _function(self, address: _Address, name: str) -> DestinationConfig:
         if name not in self._functions:
             raise _Refused(f"{address.shown!r} names no function that there is", nearest(name, self._functions))
-        if name == address.draft.name.partition(".")[0]:
+        if name == address.function:
             problem = f"{address.shown!r} is the mapping's own function"
             raise _Refused(problem, "another one: it would be given what it fails at again and again")
         return DestinationConfig(kind="function", text=address.text, function=name)
 
     def _scheme(self, address: _Address, scheme: str, rest: str) -> DestinationConfig:
-        own = address.draft.source
+        own = address.own
         if scheme and scheme == own.config.type.destination_scheme:
             return self._sibling(address, rest)
         if scheme in self._registry.destination_types:
@@ -203,7 +219,7 @@ class DestinationReader:
 
     def _sibling(self, address: _Address, rest: str) -> DestinationConfig:
         """Understand an address such as `kafka://orders-failed`: the mapping's own source, but for one setting."""
-        own = address.draft.source.config
+        own = address.own.config
         setting, name = own.type.destination_setting, rest.removeprefix("//")
         if name == rest or not name:
             raise _Refused(f"{address.shown!r} names no {setting}", _sibling_form(own.type))
@@ -227,7 +243,7 @@ class DestinationReader:
         return _made_of(config, address)
 
     def _unknown(self, address: _Address, scheme: str) -> DestinationConfig:
-        own = address.draft.source.config
+        own = address.own.config
         for each in self._registry.source_types.values():
             if scheme and each.destination_scheme == scheme:
                 problem = f"{address.shown!r} belongs beside a source of type {each.name}"

@@ -10,7 +10,7 @@ from typing import Any
 from penstock.configuration.destinations import DestinationReader
 from penstock.configuration.findings import ConfigurationError, Findings
 from penstock.configuration.functions import Function, FunctionReader
-from penstock.configuration.mappings import MappingReader, guessed_kind
+from penstock.configuration.mappings import MappingReader, guessed_kind, refuse_second_readers
 from penstock.configuration.masking import mask_function
 from penstock.configuration.names import PROJECT_NAME, PROJECT_NAME_ALLOWED, project_name
 from penstock.configuration.node import read_node_settings
@@ -138,6 +138,7 @@ class _Reader:
             sources=sources,
             functions=functions,
         )
+        destinations.read_dead_letter_targets()
         mapping_reader = MappingReader(self._validator, name, sources, destinations, clock=self._clock)
         mappings: list[MappingConfig] = []
         for function_name, function in functions.items():
@@ -145,6 +146,7 @@ class _Reader:
             mappings += found
             if shown:
                 function.part.shown["Events"] = shown
+        refuse_second_readers(mappings, self._findings)
         masked = {
             "Name": name,
             **({"Connections": connections_shown} if connections_shown else {}),

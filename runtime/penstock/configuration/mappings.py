@@ -1,10 +1,10 @@
 """The `Events` of functions: each one a mapping, with Lambda's names translated into the core's."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from penstock.api import Setting, SettingsError
+from penstock.api import QueueCapabilities, Setting, SettingsError
 from penstock.configuration.destinations import DestinationReader
 from penstock.configuration.draft import Draft
 from penstock.configuration.filters import read_criteria
@@ -106,7 +106,7 @@ class MappingReader:
         )
 
     def _queue(self, draft: Draft) -> MappingConfig | None:
-        target = self._destinations.read_dead_letter_target(draft)
+        target = self._destinations.dead_letter_target(draft.source.config)
         settings = queue_settings(draft, self._findings)
         warn_of_queue(draft, settings, self._findings)
         return self._made(draft, queue=settings, dead_letter_target=target)
@@ -172,3 +172,20 @@ class MappingReader:
 def guessed_kind(entry: Entry) -> str:
     """Guess from a mapping's keys whether its source is a stream or a queue."""
     return "stream" if isinstance(entry.node, Section) and "StartingPosition" in entry.node.entries else "queue"
+
+
+def refuse_second_readers(mappings: Iterable[MappingConfig], findings: Findings) -> None:
+    """Refuse a second mapping on a FIFO queue that one receiver has as a whole: it would stand by for ever."""
+    readers: dict[str, str] = {}
+    for mapping in mappings:
+        source = mapping.source
+        capabilities = source.type.capabilities
+        is_whole = isinstance(capabilities, QueueCapabilities) and capabilities.exclusive
+        if not (is_whole and source.settings.get("FifoQueue") and mapping.enabled):
+            continue
+        first = readers.setdefault(source.name, mapping.name)
+        if first != mapping.name:
+            function, _, event = mapping.name.partition(".")
+            path = f"Functions.{function}.Events.{event}.Source"
+            problem = f"{source.name!r} is read by {first} already, and one mapping has the whole of this FIFO queue"
+            findings.error(mapping.line, path, problem, "one mapping, or others with Enabled: false")

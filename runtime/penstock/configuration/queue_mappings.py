@@ -38,6 +38,7 @@ def queue_settings(draft: Draft, findings: Findings) -> QueueSettings:
         is_fifo=bool(source.settings.get("FifoQueue")),
         group_failure_mode=_group_failure_mode(draft, findings),
         is_delayed=capabilities.delayed,
+        is_leased=capabilities.leased,
     )
 
 

@@ -12,6 +12,7 @@ from penstock.core import commands as do
 from penstock.core import facts, reports
 from penstock.core.dead_letter import DeadLetter, DeadLetterCondition
 from penstock.core.groups import Groups
+from penstock.core.hiding import Hiding
 from penstock.core.leases import Leases
 from penstock.core.queue_context import QueueContext
 from penstock.core.sending_away import SendingAway
@@ -20,6 +21,8 @@ from penstock.core.verdict import Verdict
 
 LETTERS_MAX = 1_000
 """With so many dead letters on their way nothing more is received."""
+LAST_EXTENSION_MS = 1_000
+"""An extension that was asked for just before may reach the queue so much later."""
 
 Receipts = tuple[str, ...]
 
@@ -34,6 +37,9 @@ class Fates:
         self.leases = Leases(lease_ms=context.settings.lease_ms)
         self.away = SendingAway(back_off_ms=context.back_off_ms)
         self._settlement = Settlement(back_off_ms=context.back_off_ms)
+        self._hiding = Hiding()
+        self._given_up: set[str] = set()
+        """Receipts of what is to be given back, as soon as it is known how often it counts."""
 
     @property
     def settling(self) -> int:
@@ -43,7 +49,12 @@ class Fates:
     @property
     def is_settled(self) -> bool:
         """Nothing is owed, and nothing is on its way."""
-        return not len(self._settlement) and not len(self.away)
+        return not len(self._settlement) and not len(self.away) and not self._given_up
+
+    @property
+    def hidden(self) -> int:
+        """How many messages are held although nobody will run them here, until they may come again."""
+        return len(self._hiding)
 
     @property
     def is_full(self) -> bool:
@@ -110,10 +121,23 @@ class Fates:
         if messages:
             self._give_back(tuple(message.receipt for message in messages), delay_ms, counted=counted, now_ms=now_ms)
 
-    def give_back(self, messages: Sequence[Message], reason: str, now_ms: int) -> None:
-        """Give messages back that were not run, at once and uncounted."""
+    def bring_again(self, messages: Sequence[Message], *, counted: bool, now_ms: int) -> None:
+        """Have messages come again after the visibility timeout that are not run.
+
+        A queue that can not hide them would bring them again at once, and may count that until they vanish (D26).
+        """
+        settings = self._context.settings
+        if settings.is_delayed or (self._groups is not None and self._is_crowded(self._groups)):
+            counted = counted and settings.is_delayed
+            self.hide(messages, settings.visibility_timeout_ms, counted=counted, now_ms=now_ms)
+        elif messages:
+            receipts = [message.receipt for message in messages]
+            self._hiding.hide(receipts, now_ms + settings.visibility_timeout_ms)
+
+    def give_back(self, messages: Sequence[Message], reason: str, now_ms: int, *, counted: bool = False) -> None:
+        """Give messages back at once; uncounted where they were not run."""
         if messages:
-            self.hide(messages, 0, counted=False, now_ms=now_ms)
+            self.hide(messages, 0, counted=counted, now_ms=now_ms)
             self._context.announce(reports.MessagesReturned(len(messages), reason))
 
     def give_back_barred(self, receipts: Receipts, now_ms: int) -> None:
@@ -137,7 +161,9 @@ class Fates:
             delays_ms.setdefault(delay_ms, []).append(receipt)
         for delay_ms, spent in delays_ms.items():
             self._give_back(tuple(spent), delay_ms, counted=True, now_ms=now_ms)
-        count = len(given_up.unspent) + len(given_up.spent)
+        # Whether the next run of these is counted by now is not known before it was answered.
+        self._given_up.update(given_up.counting)
+        count = len(given_up.unspent) + len(given_up.spent) + len(given_up.counting)
         if count:
             self._context.announce(reports.MessagesReturned(count, reason))
 
@@ -150,7 +176,7 @@ class Fates:
 
     def on_settled(self, fact: facts.Settled, now_ms: int) -> Receipts:
         """Take in an answer of the source. Gives the receipts that may stand for nothing any more, if they are held."""
-        doubtful = self.leases.on_extended(fact.id, expired=fact.expired)
+        doubtful = self.leases.on_extended(fact.id, now_ms, expired=fact.expired)
         if doubtful is not None:
             return doubtful
         command = self._settlement.on_settled(fact.id)
@@ -160,6 +186,7 @@ class Fates:
             assert self._groups is not None
             # Also where some have expired: the others are counted.
             self._groups.counted(command.receipts, now_ms)
+            self._give_back_counted(command.receipts, now_ms)
         if fact.expired:
             self._on_lost(command, now_ms)
             return ()
@@ -209,6 +236,9 @@ class Fates:
     def advance(self, now_ms: int) -> None:
         """Say what is due."""
         context = self._context
+        due = self._hiding.take_due(now_ms)
+        if due:
+            self._give_back(due, 0, counted=False, now_ms=now_ms)
         for extend in self.leases.due(now_ms, context.new_id):
             context.do(extend)
         for letter in self.away.next(now_ms, context.new_id):
@@ -217,7 +247,13 @@ class Fates:
             context.do(settling)
 
     def stop(self, now_ms: int, *, is_over: bool) -> None:
-        """Give back the dead letters that can not be sent while a stop lasts; at its end, all that are left."""
+        """Give back what is hidden, and the dead letters that can not be sent while a stop lasts.
+
+        At its end, all letters that are left.
+        """
+        hidden = self._hiding.take_all()
+        if hidden:
+            self._give_back(hidden, 0, counted=False, now_ms=now_ms)
         letters = self.away.drop_failed()
         if is_over:
             left, sent = self.away.clear()
@@ -231,7 +267,12 @@ class Fates:
 
     def deadline_ms(self) -> int | None:
         """Tell when something is due."""
-        times = (self.leases.deadline_ms(), self.away.deadline_ms(), self._settlement.deadline_ms())
+        times = (
+            self.leases.deadline_ms(),
+            self.away.deadline_ms(),
+            self._settlement.deadline_ms(),
+            self._hiding.deadline_ms(),
+        )
         return min((time for time in times if time is not None), default=None)
 
     # Small change.
@@ -239,7 +280,7 @@ class Fates:
     def _is_crowded(self, groups: Groups) -> bool:
         """Failures that wait here take half of the room: more of them go back, so that others can come (D26)."""
         settings = self._context.settings
-        failed = groups.held - groups.unrun
+        failed = groups.held - groups.unrun + len(self._hiding)
         is_half = failed * 2 >= settings.held_max or groups.bytes_count * 2 >= settings.held_bytes_max
         return is_half and not settings.is_fifo
 
@@ -249,8 +290,16 @@ class Fates:
             self._groups.bar(receipts)
         self._owe(do.Nack(self._context.new_id(), receipts, delay_ms, counted), now_ms)
 
+    def _give_back_counted(self, receipts: Receipts, now_ms: int) -> None:
+        given_up = tuple(receipt for receipt in receipts if receipt in self._given_up)
+        if given_up:
+            self._given_up.difference_update(given_up)
+            self._give_back(given_up, 0, counted=False, now_ms=now_ms)
+
     def _owe(self, command: Settling, now_ms: int) -> None:
-        give_up_ms = None if isinstance(command, do.Count) else now_ms + self._context.settings.lease_ms
+        settings = self._context.settings
+        lasts = isinstance(command, do.Count) or not settings.is_leased
+        give_up_ms = None if lasts else now_ms + settings.lease_ms + LAST_EXTENSION_MS
         self._settlement.owe(command, give_up_ms=give_up_ms, now_ms=now_ms)
 
     def _on_lost(self, command: Settling, now_ms: int) -> None:

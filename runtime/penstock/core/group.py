@@ -57,11 +57,13 @@ class Added:
 class GivenUp:
     """What is to be given back: messages that were run since their receive count grew, and those that were not.
 
-    Both are in order; `spent` have the time until they may be run again. `unrun` counts those that never were.
+    Both are in order; `spent` have the time until they may be run again. Of those that are `counting` the next run is
+    being counted. `unrun` counts those that never were run.
     """
 
     unspent: tuple[str, ...]
     spent: tuple[tuple[str, int], ...]
+    counting: tuple[str, ...]
     unrun: int
 
 

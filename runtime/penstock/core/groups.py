@@ -258,10 +258,15 @@ class Groups:
             groups = list(dict.fromkeys(entry.group for each in receipts if (entry := self._entries.get(each))))
         unspent: list[str] = []
         spent: list[tuple[str, int]] = []
+        counting: list[str] = []
         unrun = 0
         for group in groups:
             for entry in group.entries:
-                if entry.is_spent:
+                if entry.is_spent and group.counting:
+                    # Those whose count is not answered come first of those that were run.
+                    group.counting -= 1
+                    counting.append(entry.message.receipt)
+                elif entry.is_spent:
                     spent.append((entry.message.receipt, max(0, (entry.due_ms or 0) - now_ms)))
                 else:
                     unspent.append(entry.message.receipt)
@@ -276,7 +281,7 @@ class Groups:
             self._take_turn(group)
             self._place(group, now_ms)
         self._unrun -= unrun
-        return GivenUp(tuple(unspent), tuple(spent), unrun)
+        return GivenUp(tuple(unspent), tuple(spent), tuple(counting), unrun)
 
     # Small change.
 

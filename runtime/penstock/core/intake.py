@@ -61,7 +61,7 @@ class Intake:
         self._context.counters.filtered += len(sifted.left_out)
         match settings.on_filtered:
             case "keep":
-                self._fates.hide(sifted.left_out, settings.visibility_timeout_ms, counted=False, now_ms=now_ms)
+                self._fates.bring_again(sifted.left_out, counted=False, now_ms=now_ms)
             case "dead-letter":
                 self._fates.send_away("Filtered", sifted.left_out, now_ms)
             case "delete":
@@ -81,7 +81,7 @@ class Intake:
             return
         timeout_ms = settings.visibility_timeout_ms
         context.counters.returned += len(messages)
-        self._fates.hide(messages, timeout_ms, counted=True, now_ms=now_ms)
+        self._fates.bring_again(messages, counted=True, now_ms=now_ms)
         span = messages[0].message_id, messages[-1].message_id, len(messages)
         attempt = max(message.receive_count for message in messages)
         context.announce(reports.BatchFailed("", *span, attempt, 0, condition, error, timeout_ms))

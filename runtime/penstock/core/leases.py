@@ -78,7 +78,7 @@ class Leases:
             commands.append(command)
         return commands
 
-    def on_extended(self, command_id: int, *, expired: bool) -> tuple[str, ...] | None:
+    def on_extended(self, command_id: int, now_ms: int, *, expired: bool) -> tuple[str, ...] | None:
         """Take in the answer of an extension; None where the id is none of ours.
 
         Gives the receipts among which are some that stand for nothing any more; which ones is not known. Where some
@@ -91,7 +91,8 @@ class Leases:
         if expired and all(self._places.get(receipt) is held for receipt in receipts):
             return receipts
         held.lapses_at_ms = max(held.lapses_at_ms, asked.since_ms + asked.command.lease_ms)
-        held.has_lapsed = False
+        # An answer that comes after a standstill may be of an extension that is over as well.
+        held.has_lapsed = held.has_lapsed and now_ms >= held.lapses_at_ms
         return ()
 
     def on_failed(self, command_id: int) -> bool:

@@ -127,7 +127,7 @@ class QueueMachine:
             last_error=self._context.last_error,
             next_try_ms=self._next_try_ms(),
             is_idle=self._is_idle(),
-            held=self._ahead.held - len(self._ahead),
+            held=self._ahead.held - len(self._ahead) + self._fates.hidden,
             unrun=self._ahead.unrun,
             is_full=self._is_full(),
             blocked_groups=groups.blocked(GROUPS_NAMED_MAX) if groups is not None else (),
@@ -246,8 +246,10 @@ class QueueMachine:
     def _on_not_run(self, running: MessageRun, throttled: Throttled, now_ms: int) -> None:
         messages = running.batch.messages
         if running.cancelled:
-            self._fates.give_up_groups(running.batch.receipts, "their invocation was ended by the node", now_ms)
-            self._fates.give_back(messages, "their invocation was ended by the node", now_ms)
+            reason = "their invocation was ended by the node"
+            self._fates.give_up_groups(running.batch.receipts, reason, now_ms)
+            # A stop takes the run back (D40); else the function was handed these, and it counts (D22).
+            self._fates.give_back(messages, reason, now_ms, counted=self._stop_by_ms is None)
             return
         self._not_run += 1
         wait_ms = max(self._context.back_off_ms(self._not_run), throttled.retry_after_ms or 0)
@@ -280,6 +282,8 @@ class QueueMachine:
             self._run_again_ms = None
         self._fates.give_up_lost(now_ms)
         self._check_runs(now_ms)
+        # Before the way is cleared: a receive that is given up is no hindrance any more.
+        self._context.do(self._receiving.overdue(now_ms))
         if self._stop_by_ms is not None:
             self._stop(self._stop_by_ms, now_ms)
         else:
@@ -288,9 +292,6 @@ class QueueMachine:
             self._count_due(now_ms)
             self._request_environment(now_ms)
         self._fates.advance(now_ms)
-        overdue = self._receiving.overdue(now_ms)
-        if overdue is not None:
-            self._context.do(overdue)
         if self._stop_by_ms is None:
             self._receive(now_ms)
         elif self._is_stopped(self._stop_by_ms, now_ms):
@@ -378,7 +379,7 @@ class QueueMachine:
         beyond = max(0, waiting - settings.batch_size) if granting else waiting
         wanted = settings.batch_size * max(0, batches) - beyond
         if self._groups is not None:
-            wanted = min(wanted, settings.held_max - self._groups.held)
+            wanted = min(wanted, settings.held_max - self._groups.held - self._fates.hidden)
         return min(wanted, RECEIVE_MESSAGES_MAX)
 
     def _is_quick(self) -> bool:
@@ -390,9 +391,10 @@ class QueueMachine:
         if self._fates.is_full or self._gathering.bytes_count >= WAITING_EVENTS_MAX * settings.event_bytes_max:
             return True
         groups = self._groups
-        return groups is not None and (
-            groups.held >= settings.held_max or groups.bytes_count >= settings.held_bytes_max or groups.is_barred
-        )
+        if groups is None:
+            return False
+        held = groups.held + self._fates.hidden
+        return held >= settings.held_max or groups.bytes_count >= settings.held_bytes_max or groups.is_barred
 
     def _may_run_one_more(self) -> bool:
         limit = self._scaling.limit
@@ -423,5 +425,5 @@ class QueueMachine:
         return min((time for time in times if time is not None), default=None)
 
     def _is_idle(self) -> bool:
-        is_empty = not len(self._runs) and not self._ahead.held and self._fates.is_settled
+        is_empty = not len(self._runs) and not self._ahead.held and not self._fates.hidden and self._fates.is_settled
         return is_empty and self._next_try_ms() is None

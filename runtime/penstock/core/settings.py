@@ -67,6 +67,7 @@ class QueueSettings:
     `group_failure_mode` is a FIFO queue's (D23). `held_max` and `held_bytes_max` bound what is held back, behind others
     of its group or for its next run. `is_delayed` says whether the source can hide what is given back; where not, what
     failed stays held for its delay, as long as such messages take less than half of what may be held (D26).
+    Without `is_leased` a message stays ours until its connection ends, however long it is not extended.
     """
 
     batch_size: int = 10
@@ -80,6 +81,7 @@ class QueueSettings:
     held_max: int = 10_000
     held_bytes_max: int = 64 * 1024 * 1024
     is_delayed: bool = True
+    is_leased: bool = True
     receive_count_max: int | None = None
     has_dead_letters: bool = False
     scaling: Literal["eager", "lambda", "lambda-2023"] = "eager"

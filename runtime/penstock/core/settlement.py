@@ -1,7 +1,8 @@
 """What a queue machine owes its source: acks, returns and counts that were not answered yet (D21, D22).
 
 What fails is tried again until the message's lease has surely lapsed; then the message is the queue's again, and comes
-back by itself. A count is tried until it was answered: its message is extended meanwhile, and twice is as once.
+back by itself. Where a lease is the connection, it is tried until it was answered. So is a count: its message is
+extended meanwhile, and twice is as once.
 """
 
 from collections.abc import Callable
@@ -82,10 +83,13 @@ class Settlement:
         if owed is None:
             return None
         owed.tries += 1
-        wait_ms = self._back_off_ms(owed.tries)
-        if owed.is_lapsed(now_ms + wait_ms):
+        if owed.is_lapsed(now_ms):
             del self._owed[fact_id]
             return owed.command, None
+        wait_ms = self._back_off_ms(owed.tries)
+        if owed.give_up_ms is not None:
+            # Given up any sooner, the message would still be ours, and later ones of its group might overtake it.
+            wait_ms = min(wait_ms, owed.give_up_ms - now_ms)
         owed.answer_by_ms, owed.due_ms = None, now_ms + wait_ms
         return owed.command, wait_ms
 

@@ -76,6 +76,8 @@ class PythonExecutor:
                     return started
                 environment = started
             try:
+                if invocation.before is not None:
+                    await invocation.before()
                 return await environment.invoke(invocation)
             finally:
                 if environment.output.tail:

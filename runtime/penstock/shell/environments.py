@@ -1,7 +1,7 @@
 """Bridges `Concurrency` and the executors to the machines: grants go out as facts, invocations run as tasks."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, cast
@@ -227,12 +227,12 @@ class MachineEnvironments:
         self._to_prepare = batch
         self._preparing = self._loop.call_later(PREPARE_AFTER_S, self._prepare)
 
-    def invoke(self, command: do.Invoke) -> None:
-        """Run the function in a task; the fact `Responded` follows, whatever happens."""
+    def invoke(self, command: do.Invoke, *, before: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Run the function in a task; the fact `Responded` follows, whatever happens. `before` is awaited first."""
         event = self._event(command.batch)
         if command.window is not None:
             event = splice(event, cast("StreamLayout", self._layout).window_members(command.window))
-        task = self._loop.create_task(self._executor.invoke(Invocation(command.request_id, event)))
+        task = self._loop.create_task(self._executor.invoke(Invocation(command.request_id, event, before)))
         self._running[command.id] = _Running(task, command.grant)
         task.add_done_callback(partial(self._on_done, command))
 

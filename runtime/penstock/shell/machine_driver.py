@@ -83,6 +83,14 @@ class MachineDriver(Generic[FactT, CommandT]):
         """Let the machine begin, or look again."""
         self.post(None)
 
+    async def catch_up(self) -> None:
+        """Return when the machine has met every deadline that has passed: it may want things undone."""
+        deadline_ms = self._machine.next_deadline_ms()
+        if deadline_ms is not None and deadline_ms <= clock_ms(self._loop):
+            self.wake()
+            # What was called soon before us comes before us.
+            await asyncio.sleep(0)
+
     def stop(self) -> None:
         """Hear no more facts and meet no more deadlines."""
         self._is_stopped = True

@@ -170,7 +170,8 @@ class QueueMapping:
             case do.RequestEnvironment():
                 self._environments.request(command.id)
             case do.Invoke():
-                self._environments.invoke(command)
+                # An environment may take long to start, and we may have stood still meanwhile.
+                self._environments.invoke(command, before=self._driver.catch_up)
             case do.Ack():
                 self._call(command.id, lambda source: source.ack(command.receipts), self._on_settled)
             case do.Nack():

@@ -5,6 +5,8 @@
   killed, frozen, asked for its status, and its log is read as JSON.
 - `Ledger`: what the function wrote down, and what must be true of it.
 - `orders`: numbered records to put on a topic; a record may carry a plan of what the function does with it.
+- `QueueProject`: the same on a queue; `queues(kind)` (a fixture) makes one of a kind, for `EVERY_KIND`, `FIFO_KINDS` or
+  `STANDARD_KINDS` as parameters. Its function keeps a `QueueLedger`, made of `Run`s; `orders` are its messages.
 - `letters`: what is on a topic that a mapping sends its failure documents to.
 """
 
@@ -14,8 +16,16 @@ from harness.letters import Letter, letters
 from harness.node import Node, Nodes
 from harness.orders import Order, identities, lane_of, orders
 from harness.project import KafkaProject, offsets, wait_settled
+from harness.queue_ledger import QueueLedger, Run
+from harness.queue_project import QueueProject, attributes
+from harness.queues import EVERY_KIND, FIFO_KINDS, KINDS, STANDARD_KINDS, Figures, Queue
 
 __all__ = [
+    "EVERY_KIND",
+    "FIFO_KINDS",
+    "KINDS",
+    "STANDARD_KINDS",
+    "Figures",
     "Invocation",
     "KafkaProject",
     "Ledger",
@@ -23,6 +33,11 @@ __all__ = [
     "Node",
     "Nodes",
     "Order",
+    "Queue",
+    "QueueLedger",
+    "QueueProject",
+    "Run",
+    "attributes",
     "identities",
     "lane_of",
     "letters",

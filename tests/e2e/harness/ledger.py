@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from brokers import until
 from harness import order
 from harness.invocation import Invocation
 from harness.orders import Order
+from harness.tail import Tail
 
 
 class Ledger:
@@ -19,22 +19,15 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._offset = 0
-        self._rest = b""
+        self._tail = Tail(path)
         self._invocations: dict[str, Invocation] = {}
 
     # While it is written.
 
     def read(self) -> list[Invocation]:
         """Give all invocations so far, in the order in which they began."""
-        if self.path.exists():
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                new = file.read()
-            self._offset += len(new)
-            *lines, self._rest = (self._rest + new).split(b"\n")
-            for line in filter(None, lines):
-                self._take_in(line)
+        for line in self._tail.read():
+            self._take_in(line)
         return sorted(self._invocations.values(), key=lambda each: each.began_s)
 
     def wait_for(
@@ -57,12 +50,7 @@ class Ledger:
         """Let invocations that hold go on."""
         self.path.with_name(self.path.name + ".release").touch()
 
-    def _take_in(self, text: bytes) -> None:
-        try:
-            line = json.loads(text)
-        except ValueError:
-            # Half a line: its process was killed while it wrote.
-            return
+    def _take_in(self, line: dict[str, Any]) -> None:
         if "begin" in line:
             found = Invocation.from_line(line)
             self._invocations[found.request_id] = found

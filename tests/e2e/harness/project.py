@@ -7,21 +7,20 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import yaml
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from brokers import committed_offsets, until
 from brokers.clients import admin
 from harness.ledger import Ledger
+from harness.project_file import FUNCTION, ProjectFile
 
 CODE = Path(__file__).resolve().parent / "function"
-FUNCTION = "keeper"
 EVENT = "FromOrders"
 SOURCE = "orders"
 
 
-class KafkaProject:
+class KafkaProject(ProjectFile):
     """One function that keeps a ledger, on one topic. `event` and `function` are settings in Lambda's words.
 
     project = KafkaProject(tmp_path / "shop", kafka.address, "orders", BatchSize=10, function={"Timeout": 60})
@@ -41,10 +40,9 @@ class KafkaProject:
         record_seconds: float = 0,
         **event: Any,
     ) -> None:
-        self.folder = folder
+        super().__init__(folder, event=EVENT)
         self.name = name or f"e2e-{uuid.uuid4().hex[:12]}"
         self.topic = topic
-        self.file = folder / "penstock.yaml"
         folder.mkdir(parents=True)
         self.ledger = Ledger(folder / "ledger")
         shutil.copytree(CODE, folder / "function", ignore=shutil.ignore_patterns("__pycache__"))
@@ -67,20 +65,7 @@ class KafkaProject:
                 }
             },
         }
-        self.file.write_text(yaml.safe_dump(configuration, sort_keys=False))
-
-    def change(self, **event: Any) -> None:
-        """Set other settings of its mapping, for the node that is started next."""
-        configuration = yaml.safe_load(self.file.read_text())
-        configuration["Functions"][FUNCTION]["Events"][EVENT] |= event
-        self.file.write_text(yaml.safe_dump(configuration, sort_keys=False))
-
-    def extend(self, **sections: dict[str, Any]) -> None:
-        """Add sources or functions: `extend(Sources={"letters": {…}})`."""
-        configuration = yaml.safe_load(self.file.read_text())
-        for section, entries in sections.items():
-            configuration.setdefault(section, {}).update(entries)
-        self.file.write_text(yaml.safe_dump(configuration, sort_keys=False))
+        self.write(configuration)
 
     @property
     def group(self) -> str:

@@ -1,4 +1,4 @@
-"""The Redis plugin on a server, for every test of it."""
+"""The Redis plugin on a server, for every test of it: on Redis as packaged, on Redis 8 and on Valkey."""
 
 from __future__ import annotations
 
@@ -15,8 +15,15 @@ if str(Path(__file__).parent) not in sys.path:
 
 from redis_queues import on_server
 
+from brokers import REDIS_GENERATIONS
 from brokers.fixtures import RedisBroker
 from penstock.api import SourceContext
+
+
+@pytest.fixture(scope="session", params=REDIS_GENERATIONS)
+def redis_generation(request: pytest.FixtureRequest) -> str:
+    """The server that a test is run on."""
+    return str(request.param)
 
 
 @pytest.fixture

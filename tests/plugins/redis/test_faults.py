@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from functools import partial
 
 import pytest
@@ -205,17 +206,19 @@ def test_connections_cut_at_any_moment_lose_nothing_and_count_nothing(private_re
     redis = private_redis()
     source = on_server(redis.url, tmp_path, **settings_of(kind))
     subject = of_kind(kind, source)
-    count = 400
+    count = 200
 
     async def work():
         async with subject.receiver("first", 20_000) as first:
             await _send(subject, *(str(number).encode() for number in range(count)))
+            went_on_at = time.monotonic()
 
             async def cut():
                 with Redis.from_url(redis.url) as client:
                     while True:
                         client.client_kill_filter(_type="normal", skipme=True)
-                        await asyncio.sleep(0.003)
+                        # The longer nothing gets through, the longer the next connection may last.
+                        await asyncio.sleep(0.003 + (time.monotonic() - went_on_at) / 4)
 
             cutting = asyncio.create_task(cut())
             seen = {}
@@ -223,12 +226,14 @@ def test_connections_cut_at_any_moment_lose_nothing_and_count_nothing(private_re
             async with asyncio.timeout(50):
                 while len(settled) < count:
                     messages = await _persistently(lambda: first.receive(messages_max=7, wait_ms=500))
+                    went_on_at = time.monotonic()
                     for message in messages:
                         assert message.message_id not in settled
                         seen[message.message_id] = message.receive_count
                     # An ack whose answer was lost is asked for again, and may find nothing left.
                     with contextlib.suppress(ReceiptExpired):
                         await _persistently(lambda given=messages: first.ack([each.receipt for each in given]))
+                    went_on_at = time.monotonic()
                     settled |= {message.message_id for message in messages}
             cutting.cancel()
             assert set(seen.values()) == {1}

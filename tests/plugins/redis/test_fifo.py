@@ -8,6 +8,7 @@ import pytest
 from redis_queues import a_queue, abandon
 
 from penstock.api import Outgoing
+from penstock_redis.owner import now_s
 
 pytestmark = pytest.mark.redis
 
@@ -101,6 +102,61 @@ def test_what_is_returned_comes_before_what_was_never_received(queue_source):
             for message in reversed(held):
                 await first.nack([message.receipt], delay_ms=0, counted=False)
             assert _bodies(await subject.receive(first, 6)) == [str(number) for number in range(6)]
+
+    _run(work())
+
+
+def test_later_ones_of_a_group_wait_for_one_that_is_not_due_and_other_groups_do_not(queue_source):
+    subject = a_queue(queue_source(FifoQueue=True))
+
+    async def work():
+        await _send(subject, *((f"{group}{number}", group) for number in range(12) for group in "ab"))
+        async with subject.receiver("first") as first:
+            held = await subject.receive(first, 16)
+            others = [message for message in held if message.body != b"a0"]
+            await first.nack([message.receipt for message in others], delay_ms=0, counted=False)
+            await first.nack([held[0].receipt], delay_ms=600_000, counted=True)
+        async with subject.receiver("second") as second:
+            # Fewer at a time than there are of the group that waits: what stands behind them is found nevertheless.
+            messages = []
+            while len(messages) < 12:
+                messages += await subject.receive(second, 1)
+            assert _bodies(messages) == [f"b{number}" for number in range(12)]
+            assert await second.receive(messages_max=10, wait_ms=0) == []
+            backlog = await second.backlog()
+            assert backlog.count == 0
+
+    _run(work())
+
+
+def test_what_has_lapsed_is_back_before_anything_new_is_taken(queue_source):
+    subject = a_queue(queue_source(FifoQueue=True))
+
+    async def work():
+        await _send(subject, *_numbered(4))
+        async with subject.receiver(lease_ms=100) as receiver:
+            abandon(receiver)
+            await subject.receive(receiver, 2)
+            while not receiver._book.lapsed(int(now_s() * 1000)):  # noqa: ASYNC110 - it is a matter of time alone
+                await asyncio.sleep(0.02)
+            assert _bodies(await receiver.receive(messages_max=2, wait_ms=1_000)) == ["0", "1"]
+
+    _run(work())
+
+
+def test_an_extension_that_is_answered_late_does_not_hold_what_was_returned(queue_source):
+    subject = a_queue(queue_source(FifoQueue=True))
+
+    async def work():
+        await _send(subject, *_numbered(1))
+        async with subject.receiver() as receiver:
+            held = await subject.receive(receiver, 1)
+            found = receiver._book.find([held[0].receipt])
+            ends_ms = found[held[0].receipt].ends_ms
+            # As a return leaves it whose answer is lost.
+            receiver._let_go(found)
+            await receiver.extend([held[0].receipt], lease_ms=600_000)
+            assert found[held[0].receipt].ends_ms == ends_ms
 
     _run(work())
 

@@ -77,7 +77,7 @@ def test_what_a_killed_node_held_comes_to_another_within_the_lease_and_two_secon
 
     async def work():
         await _send(subject, b"held")
-        async with subject.receiver("other") as other:
+        async with subject.receiver("other", _LEASE_MS) as other:
             with _Node(kind, source) as node:
                 # Of a FIFO queue the first to ask is the active one.
                 assert node.says() == ["held", 1]
@@ -99,7 +99,7 @@ def test_a_node_that_wakes_too_late_can_not_settle(queue_source, kind):
 
     async def work():
         await _send(subject, b"held")
-        async with subject.receiver("other") as other:
+        async with subject.receiver("other", _LEASE_MS) as other:
             with _Node(kind, source) as node:
                 assert node.says() == ["held", 1]
                 os.kill(node.process.pid, signal.SIGSTOP)
@@ -180,7 +180,7 @@ def test_a_delayed_return_outlives_its_owner_with_its_delay_and_its_count(queue_
             (message,) = await subject.receive(first, 1)
             await first.nack([message.receipt], delay_ms=1_500, counted=True)
             returned_s = time.monotonic()
-        async with subject.receiver("other") as other:
+        async with subject.receiver("other", _LEASE_MS) as other:
             (again,) = await subject.receive(other, 1)
             assert time.monotonic() - returned_s >= 1.4
             assert again.receive_count == 2
@@ -219,7 +219,7 @@ def test_the_runs_that_are_over_are_counted_through_deaths(queue_source, kind):
                 await first.count([message.receipt], receive_count=2)
             await first.count([message.receipt], receive_count=3)
             abandon(first)
-            async with subject.receiver("other") as other:
+            async with subject.receiver("other", _LEASE_MS) as other:
                 (again,) = await subject.receive(other, 1)
                 # Two runs that are over, and the third that its owner died in.
                 assert again.receive_count == 4

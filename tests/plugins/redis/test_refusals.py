@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 from redis_queues import a_list, a_queue, on_server
 
+from brokers import PrivateRedis
 from penstock.api import (
     MappingContext,
     Outgoing,
@@ -17,7 +18,6 @@ from penstock.api import (
     SourceDenied,
     SourceUnavailable,
 )
-from penstock_redis.plugin import LIST, QUEUE
 from penstock_redis.settings import check_list_settings, check_queue_settings
 
 pytestmark = pytest.mark.redis
@@ -182,7 +182,11 @@ def test_a_replica_is_no_place_to_receive_from(private_redis, tmp_path):
     primary, replica = private_redis(persistent=False), private_redis(persistent=False)
     with Redis.from_url(replica.url) as client:
         client.replicaof("127.0.0.1", int(primary.url.rpartition(":")[2]))
-    _fails(SourceUnavailable, a_queue(on_server(replica.url, tmp_path)), why="read-only replica")
+    _fails(
+        SourceUnavailable,
+        a_queue(on_server(replica.url, tmp_path)),
+        why="read-only replica; the Url has to name its primary",
+    )
 
 
 def test_a_server_that_may_drop_keys_or_forget_them_is_warned_of(private_redis, tmp_path, caplog):
@@ -196,6 +200,20 @@ def test_a_server_that_may_drop_keys_or_forget_them_is_warned_of(private_redis, 
     warnings = [record.getMessage() for record in caplog.records]
     assert any("maxmemory-policy is allkeys-lru" in warning for warning in warnings)
     assert any("no append-only file" in warning for warning in warnings)
+
+
+def test_a_server_whose_provider_took_info_away_is_used_without(tmp_path):
+    (tmp_path / "provider.conf").write_text('rename-command INFO ""\nrename-command CONFIG ""\n')
+
+    async def work(url):
+        subject = a_queue(on_server(url, tmp_path))
+        async with subject.writer() as writer, subject.receiver() as receiver:
+            await writer.send([Outgoing(value=b"one")])
+            (message,) = await subject.receive(receiver, 1)
+            await receiver.ack([message.receipt])
+
+    with PrivateRedis(persistent=False, config={"include": str(tmp_path / "provider.conf")}) as redis:
+        asyncio.run(work(redis.url))
 
 
 def test_a_server_below_the_version_needed_is_refused_with_both_versions(redis, tmp_path, monkeypatch):
@@ -231,9 +249,3 @@ def test_a_setting_that_can_not_be_is_refused_by_its_path(settings, path):
 def test_a_list_is_no_fifo_queue():
     with pytest.raises(SettingsError, match="use a source of type redis-queue"):
         check_list_settings({"Url": "redis://h", "Key": "k", "FifoQueue": True})
-
-
-def test_what_is_not_supported_yet_is_refused_and_not_ignored():
-    for type_ in (QUEUE, LIST):
-        refused = {setting.name: setting.refusal for setting in type_.settings if setting.refusal}
-        assert refused == dict.fromkeys(("Sentinels", "SentinelService", "Cluster"), "is not supported yet")

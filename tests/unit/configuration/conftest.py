@@ -107,6 +107,16 @@ SHELF = SourceType(
     open_destination=_open_destination,
 )
 
+WHOLE = SourceType(
+    name="whole",
+    kind="queue",
+    doc="a queue that one receiver has at a time",
+    capabilities=QueueCapabilities(delayed=True, grouped=True, exclusive=True, counted=True, leased=True),
+    settings=(Setting("Queue", "text", doc="the shelf's name"),),
+    event_formats=("sqs",),
+    open_destination=_open_destination,
+)
+
 WEB = DestinationType(scheme="https", doc="posts to a web page", settings=(), open_destination=_open_destination)
 
 BROKEN = PluginInfo(
@@ -120,7 +130,7 @@ BROKEN = PluginInfo(
 
 @pytest.fixture(scope="session")
 def registry() -> Registry:
-    types = {each.name: each for each in (TAPE, DRUM, PILE, SHELF)}
+    types = {each.name: each for each in (TAPE, DRUM, PILE, SHELF, WHOLE)}
     return Registry(source_types=types, destination_types={"https": WEB}, plugins=(BROKEN,))
 
 

@@ -34,11 +34,11 @@ def test_a_stream_can_take_dead_letters(folder, write):
         ("daed", "dead: {Type: pile}", "there is no source 'daed'; did you mean dead?"),
         (
             "orders", "dead: {Type: pile}",
-            "'orders' is what the mapping reads; another one: what is sent there would come back for ever",
+            "'orders' is the queue itself; another one: what is sent there would come back for ever",
         ),
         (
             "dead", "dead: {Type: pile, Queue: orders}",
-            ("'dead' is what the mapping reads, where it is called 'orders'; "
+            ("'dead' is the queue itself, where it is called 'orders'; "
             "another one: what is sent there would come back for ever"),
         ),
         (
@@ -138,3 +138,19 @@ def test_a_queue_mapping_says_what_it_takes(folder, write, setting, finding):
 def test_the_core_is_told_what_the_source_can_do(folder, write, kind, delayed):
     settings = folder.load(write("Source: orders", source=queue(kind=kind))).mappings[0].queue
     assert settings.is_delayed == delayed
+
+
+def test_the_dead_letter_target_of_a_queue_that_no_mapping_reads_is_looked_for_too(folder, write):
+    text = write("Source: orders", source=queue(), others=f"unread: {queue(redrive('nowhere'))}")
+    (found,) = folder.findings(text)
+    assert found.startswith(
+        "penstock.yaml:2: Sources.unread.RedrivePolicy.deadLetterTargetArn: there is no source 'nowhere'"
+    )
+
+
+def test_a_second_mapping_on_a_fifo_queue_that_one_receiver_has_is_refused(folder, write):
+    more = "\n      Again: {Source: orders}"
+    text = write("Source: orders", source=queue(kind="whole", more=", FifoQueue: true")) + more
+    (found,) = folder.findings(text)
+    assert "Functions.billing.Events.Again.Source: 'orders' is read by billing.From already" in found
+    assert folder.load(text.replace("Again: {Source: orders}", "Again: {Source: orders, Enabled: false}"))

@@ -249,7 +249,7 @@ def test_a_count_that_comes_after_its_group_was_given_up_changes_nothing():
 
     held.groups.counted(("a1/1",), 1_001)
 
-    assert given_up.spent == (("a1/1", 0),)
+    assert given_up.counting == ("a1/1",)
     held.finish("a1", now_ms=1_002)
     held.groups.lift_bars(1_002)
     held.add("a1", now_ms=1_003)

@@ -55,7 +55,7 @@ def test_however_long_messages_are_held_and_however_many_come_there_are_few_exte
     for second in range(600):
         kept.hold((f"m{second}",), second * 1_000)
         for command in kept.ask(second * 1_000):
-            kept.on_extended(command.id, expired=False)
+            kept.on_extended(command.id, second * 1_000, expired=False)
 
     assert sum(len(kept.due(600_000 + each * 500)) for each in range(THIRD_MS // 500)) <= TOGETHER_SHARE // 3 + 2
     assert len(kept.leases) == 600
@@ -90,7 +90,7 @@ def test_an_extension_counts_from_when_it_was_asked_for():
     kept.hold(("a",), 0)
     (asked,) = kept.ask(THIRD_MS)
 
-    assert kept.on_extended(asked.id, expired=False) == ()
+    assert kept.on_extended(asked.id, THIRD_MS, expired=False) == ()
 
     assert kept.lapsed(THIRD_MS + LEASE_MS - 1) == ()
     assert kept.lapsed(THIRD_MS + LEASE_MS) == ("a",)
@@ -102,9 +102,22 @@ def test_a_lease_that_had_run_out_and_was_extended_after_all_can_run_out_again()
     (asked,) = kept.ask(THIRD_MS)
     assert kept.lapsed(LEASE_MS) == ("a",)
 
-    kept.on_extended(asked.id, expired=False)
+    kept.on_extended(asked.id, LEASE_MS, expired=False)
 
     assert kept.lapsed(THIRD_MS + LEASE_MS) == ("a",)
+
+
+def test_an_extension_that_is_answered_when_it_is_over_changes_nothing():
+    kept = Kept()
+    kept.hold(("a",), 0)
+    (asked,) = kept.ask(THIRD_MS)
+    assert kept.lapsed(2 * LEASE_MS) == ("a",)
+
+    kept.on_extended(asked.id, 2 * LEASE_MS, expired=False)
+
+    assert kept.lapsed(2 * LEASE_MS) == ()
+    deadline_ms = kept.deadline_ms()
+    assert deadline_ms == 2 * THIRD_MS
 
 
 def test_an_extension_that_finds_receipts_expired_makes_all_of_them_doubtful():
@@ -112,7 +125,7 @@ def test_an_extension_that_finds_receipts_expired_makes_all_of_them_doubtful():
     kept.hold(("a", "b"), 0)
     (asked,) = kept.ask(THIRD_MS)
 
-    assert kept.on_extended(asked.id, expired=True) == ("a", "b")
+    assert kept.on_extended(asked.id, THIRD_MS, expired=True) == ("a", "b")
 
 
 def test_where_some_were_settled_meanwhile_they_are_the_ones_that_expired():
@@ -121,7 +134,7 @@ def test_where_some_were_settled_meanwhile_they_are_the_ones_that_expired():
     (asked,) = kept.ask(THIRD_MS)
     kept.let_go(("a",))
 
-    assert kept.on_extended(asked.id, expired=True) == ()
+    assert kept.on_extended(asked.id, THIRD_MS, expired=True) == ()
     assert kept.lapsed(LEASE_MS) == ()
 
 
@@ -131,7 +144,7 @@ def test_answers_that_nobody_waits_for_change_nothing():
     (first,) = kept.ask(THIRD_MS)
     (second,) = kept.ask(2 * THIRD_MS)
 
-    assert kept.on_extended(first.id, expired=False) is None
+    assert kept.on_extended(first.id, 2 * THIRD_MS, expired=False) is None
     assert kept.on_failed(first.id) is False
     assert kept.on_failed(second.id) is True
     assert kept.on_failed(second.id) is False

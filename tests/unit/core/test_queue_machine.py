@@ -250,7 +250,7 @@ def test_a_failed_ack_is_tried_again_until_the_lease_has_lapsed():
 
 
 def test_an_ack_without_an_answer_is_sent_again_while_the_lease_may_stand():
-    queue = DrivenQueue(visibility_timeout_ms=60_000)
+    queue = DrivenQueue(visibility_timeout_ms=50_000)
     queue.invoke("a")
     queue.respond(RETURNED)
     first = queue.last(do.Ack)

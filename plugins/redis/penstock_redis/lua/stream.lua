@@ -5,6 +5,7 @@ local STREAM, OWNERS, BACK, RUNS, DELAYED, WAKE, META, SEEN = unpack(KEYS)
 
 local CHUNK = 500
 local SEEN_MS = 300000
+local PARKED_MAX = 5000
 
 local function groups_count()
   return #redis.call('XINFO', 'GROUPS', STREAM)
@@ -19,6 +20,11 @@ local function last_delivered()
     end
   end
   return '0-0'
+end
+
+local function last_sent()
+  local last = redis.call('XREVRANGE', STREAM, '+', '-', 'COUNT', 1)
+  return last[1] and last[1][1] or '0-0'
 end
 
 -- XCLAIM has its options after the ids, so they can not be unpacked in the middle.
@@ -109,30 +115,76 @@ local function is_active()
   return true
 end
 
-local function take_back(count, fifo)
+local function group_of(fields, group_field)
+  for i = 1, #fields, 2 do
+    if fields[i] == group_field then return fields[i + 1] end
+  end
+  return ''
+end
+
+-- FIFO: for each group of which a returned message is not due yet, the oldest such message and its time; and how many
+-- there are of all groups.
+local function waiting_groups(group_field)
+  local found = redis.call('ZRANGEBYSCORE', BACK, '(' .. string.format('%.0f', NOW), '+inf', 'WITHSCORES')
+  if #found == 0 then return nil, 0 end
+  local groups = {}
+  for i = 1, #found, 2 do
+    local entry = redis.call('XRANGE', STREAM, found[i], found[i])[1]
+    if entry then
+      local group = group_of(entry[2], group_field)
+      if not groups[group] or older(found[i], groups[group][1]) then groups[group] = {found[i], found[i + 1]} end
+    end
+  end
+  return groups, #found / 2
+end
+
+-- Keep what may come now; what would pass a message of its group that is not due is returned until that one is.
+local function in_turn(entries, groups, group_field)
+  if not groups then return entries, 0 end
+  local kept, parked = {}, 0
+  for _, entry in ipairs(entries) do
+    local first = groups[group_of(entry[2], group_field)]
+    if first and older(first[1], entry[1]) then
+      claim_back({entry[1]})
+      redis.call('ZADD', BACK, first[2], entry[1])
+      parked = parked + 1
+    else
+      kept[#kept + 1] = entry
+    end
+  end
+  return kept, parked
+end
+
+-- Gives what is due of what was returned, how much of it is not there any more, and whether all that is due was tried.
+local function take_back(count, fifo, groups, group_field)
   local ids
   if fifo then
     ids = redis.call('ZRANGEBYSCORE', BACK, '-inf', NOW, 'LIMIT', 0, 100000)
     table.sort(ids, older)
-    while #ids > count do table.remove(ids) end
   else
     ids = redis.call('ZRANGEBYSCORE', BACK, '-inf', NOW, 'LIMIT', 0, math.min(count, CHUNK))
   end
-  if #ids == 0 then return {}, 0 end
-  local entries = redis.call('XCLAIM', STREAM, GROUP, OWNER, 0, unpack(ids))
-  redis.call('ZREM', BACK, unpack(ids))
-  if #entries < #ids then
-    -- Trimmed away under our feet: there is nothing left to run.
-    local there = {}
-    for _, entry in ipairs(entries) do there[entry[1]] = true end
-    for _, id in ipairs(ids) do
-      if not there[id] then
-        redis.call('XACK', STREAM, GROUP, id)
-        redis.call('HDEL', RUNS, id)
+  local taken, gone, tried = {}, 0, 0
+  while tried < #ids and #taken < count do
+    local some = {unpack(ids, tried + 1, math.min(#ids, tried + math.min(count - #taken, CHUNK)))}
+    tried = tried + #some
+    local entries = redis.call('XCLAIM', STREAM, GROUP, OWNER, 0, unpack(some))
+    redis.call('ZREM', BACK, unpack(some))
+    if #entries < #some then
+      -- Trimmed away under our feet: there is nothing left to run.
+      local there = {}
+      for _, entry in ipairs(entries) do there[entry[1]] = true end
+      for _, id in ipairs(some) do
+        if not there[id] then
+          redis.call('XACK', STREAM, GROUP, id)
+          redis.call('HDEL', RUNS, id)
+        end
       end
+      gone = gone + #some - #entries
     end
+    for _, entry in ipairs((in_turn(entries, groups, group_field))) do taken[#taken + 1] = entry end
   end
-  return entries, #ids - #entries
+  return taken, gone, tried == #ids
 end
 
 local function size_of(entries)
@@ -179,7 +231,7 @@ function operations.create()
   return {'created', made.err and 0 or 1}
 end
 
--- ARGV: count, entries at a time, bytes at most, fifo.
+-- ARGV: count, entries at a time, bytes at most, fifo, the field with the group.
 function operations.take()
   if not holds_lease() then return {'fenced'} end
   local count, step, bytes_max, fifo = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1'
@@ -190,10 +242,13 @@ function operations.take()
     if not active then return {'standby', NOW, next_due(), next_end(), last_rung()} end
   end
   if redis.call('EXISTS', STREAM) == 0 then return {'groupless'} end
-  local back, gone = take_back(count, fifo)
+  local groups, waiting = nil, 0
+  if fifo then groups, waiting = waiting_groups(ARGV[9]) end
+  local back, gone, is_all = take_back(count, fifo, groups, ARGV[9])
   local bytes, found = size_of(back), #back
   local fresh = {}
-  while found < count and bytes < bytes_max do
+  -- What waits for others of its group is bounded: with so much of it nothing more is read until some is due.
+  while is_all and found < count and bytes < bytes_max and waiting < PARKED_MAX do
     local wanted = math.min(step, count - found)
     local read = redis.pcall('XREADGROUP', 'GROUP', GROUP, OWNER, 'COUNT', wanted, 'STREAMS', STREAM, '>')
     if not read then break end
@@ -201,14 +256,16 @@ function operations.take()
       if string.find(read.err, 'NOGROUP', 1, true) then return {'groupless'} end
       return read
     end
-    local entries = read[1][2]
+    local entries, parked = in_turn(read[1][2], groups, ARGV[9])
+    waiting = waiting + parked
     fresh[#fresh + 1] = entries
     found = found + #entries
     bytes = bytes + size_of(entries)
-    if #entries < wanted then break end
+    if #read[1][2] < wanted then break end
   end
   if found == 0 then
-    return {'nothing', NOW, next_due(), next_end(), last_rung(), last_delivered(), gone}
+    local known = waiting < PARKED_MAX and last_delivered() or last_sent()
+    return {'nothing', NOW, next_due(), next_end(), last_rung(), known, gone}
   end
   local ids = {}
   if redis.call('EXISTS', RUNS) == 1 then

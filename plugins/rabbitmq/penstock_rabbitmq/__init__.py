@@ -1,0 +1,1 @@
+"""RabbitMQ for Penstock: classic and quorum queues."""

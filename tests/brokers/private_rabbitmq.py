@@ -1,0 +1,125 @@
+"""A RabbitMQ that belongs to one test, which may break it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from local_brokers.kinds import install_missing, kind_named
+from local_brokers.process import pick_ports
+from local_brokers.rabbitmq import CERTIFIED_USER, PASSWORDS, RabbitMq, RabbitMqPorts
+
+
+class PrivateRabbitMq:
+    """A broker with a directory and ports of its own; both stay the same when it is stopped and started again.
+
+        with PrivateRabbitMq(config={"consumer_timeout": "5000"}) as rabbitmq:
+            rabbitmq.kill()
+            rabbitmq.start()
+            rabbitmq.wait_ready()
+
+    `generation` is the broker to start: `rabbitmq` (what this machine's packages hold) or `rabbitmq-4`. `config` are
+    lines of `rabbitmq.conf`. Entering starts it and waits until it answers; leaving ends it and removes its data.
+    """
+
+    passwords = PASSWORDS
+
+    def __init__(
+        self,
+        *,
+        generation: str = "rabbitmq",
+        tls: bool = False,
+        management: bool = False,
+        config: Mapping[str, str] | None = None,
+    ) -> None:
+        self._kind = kind_named(generation)
+        self._directory = Path(tempfile.mkdtemp(prefix="penstock-rabbitmq-"))
+        amqp, names, cluster, tls_port, management_port = pick_ports(0, 0, 0, 0, 0)
+        ports = RabbitMqPorts(amqp, names, cluster, tls_port if tls else 0, management_port if management else 0)
+        self._rabbitmq = RabbitMq(self._directory, ports, config=dict(config or {}), system=self._kind.system)
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self._rabbitmq.ports.amqp}"
+
+    @property
+    def tls_url(self) -> str:
+        """The address of the TLS listener, without a user."""
+        assert self._rabbitmq.ports.tls, "this broker was made without tls=True"
+        return f"amqps://127.0.0.1:{self._rabbitmq.ports.tls}"
+
+    @property
+    def management_url(self) -> str:
+        assert self._rabbitmq.ports.management, "this broker was made without management=True"
+        return f"http://127.0.0.1:{self._rabbitmq.ports.management}"
+
+    @property
+    def ca_file(self) -> Path:
+        return self._rabbitmq.certificates.authority
+
+    @property
+    def client_files(self) -> tuple[Path, Path]:
+        """The certificate and the key of the user `certified`, who has no password."""
+        return self._rabbitmq.certificates.client(CERTIFIED_USER)
+
+    @property
+    def pid(self) -> int | None:
+        return self._rabbitmq.process.pid()
+
+    def start(self) -> None:
+        """Start the broker, if it is not running, and return at once."""
+        if self.pid is None:
+            self._rabbitmq.start()
+
+    def wait_ready(self) -> None:
+        """Return when the broker speaks AMQP."""
+        self._rabbitmq.wait_ready()
+
+    def stop(self) -> None:
+        """End the broker in order, as an operator does, and return when it is gone."""
+        self._rabbitmq.process.stop()
+
+    def kill(self) -> None:
+        """End the broker by SIGKILL."""
+        self._rabbitmq.process.kill()
+
+    def freeze(self) -> None:
+        """Stop the broker in its tracks: connections stay open and nothing answers, until `thaw`."""
+        self._rabbitmq.process.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen broker go on."""
+        self._rabbitmq.process.signal(signal.SIGCONT)
+
+    def control(self, *arguments: str) -> str:
+        """Run `rabbitmqctl` on the broker, as its operator does, and return what it printed.
+
+        rabbitmq.control("set_vm_memory_high_watermark", "0")  # a memory alarm, until it is 0.4 again
+        """
+        return self._rabbitmq.control(*arguments)
+
+    def __enter__(self) -> Self:
+        install_missing([self._kind])
+        try:
+            self.start()
+            self.wait_ready()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        """End the broker at once and remove its data."""
+        self._rabbitmq.process.kill()
+        self._rabbitmq.remove()
+        shutil.rmtree(self._directory, ignore_errors=True)
