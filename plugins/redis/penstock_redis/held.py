@@ -24,18 +24,28 @@ class Held:
 
 
 class Book:
-    """All that is held under one owner's name, by receipt."""
+    """All that is held under one owner's name, by receipt. A message has one receipt that counts, its newest."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self._held: dict[str, Held] = {}
+        self._receipts: dict[str, str] = {}
+        """By the message's id."""
 
     def __len__(self) -> int:
         return len(self._held)
 
     def add(self, receipt: str, held: Held) -> None:
-        """Write down what was taken."""
+        """Write down what was taken.
+
+        Where it was returned before and the answer of that was lost, its older receipt stands for nothing from now on:
+        to return it once more would take the message from whoever runs it.
+        """
+        older = self._receipts.get(held.id)
+        if older is not None:
+            del self._held[older]
         self._held[receipt] = held
+        self._receipts[held.id] = receipt
 
     def find(self, receipts: Iterable[str]) -> dict[str, Held]:
         """Give those that are held, each once."""
@@ -44,21 +54,20 @@ class Book:
     def drop(self, receipts: Iterable[str]) -> None:
         """Forget what was settled or lost."""
         for receipt in receipts:
-            self._held.pop(receipt, None)
+            held = self._held.pop(receipt, None)
+            if held is not None:
+                del self._receipts[held.id]
 
     def clear(self) -> int:
         """Forget everything; tell how much it was."""
         count = len(self._held)
         self._held.clear()
+        self._receipts.clear()
         return count
 
     def ids(self) -> set[str]:
         """Give the ids of all that is held."""
-        return {held.id for held in self._held.values()}
-
-    def deduplication_ids(self) -> set[str]:
-        """Give the deduplication ids in flight."""
-        return {held.deduplication_id for held in self._held.values() if held.deduplication_id is not None}
+        return set(self._receipts)
 
     def lapsed(self, now_ms: int) -> Sequence[str]:
         """Give the receipts whose lease is over."""

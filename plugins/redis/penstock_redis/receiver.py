@@ -254,9 +254,8 @@ class Receiver:
             repeated = {message.receipt for message, is_seen in zip(named, reply[1], strict=True) if is_seen}
             await self.ack(list(repeated))
         except SourceError:
-            self._has_lost_replies = True
             self._book.drop(message.receipt for message in messages)
-            self._twins.clear()
+            self._doubt_twins()
             raise
         return [message for message in firsts if message.receipt not in repeated]
 
@@ -293,7 +292,10 @@ class Receiver:
             lapsed = self._book.find(self._book.lapsed(_now_ms()))
             if lapsed:
                 # It may have been run: counted, as if its owner had died.
-                self._settled(await self._return(lapsed, delay_ms=0, counted=True), lapsed)
+                settled = self._settled(await self._return(lapsed, delay_ms=0, counted=True), lapsed)
+                if settled < len(lapsed) and self._is_fifo:
+                    # The answer of a call that settled them was lost.
+                    self._doubt_twins()
         next_end_ms = self._book.next_end_ms()
         return None if next_end_ms is None else max(0, next_end_ms - _now_ms()) / 1000
 
@@ -359,10 +361,16 @@ class Receiver:
     def _on_gone(self, count: int) -> None:
         if count:
             _log.warning("%s: messages that waited were trimmed away: %d", self._shelf.client.place, count)
-            if self._twins.ids():
-                # One of those that others wait for may be among them.
-                self._twins.clear()
-                self._has_lost_replies = True
+            # One of those that others wait for may be among them.
+            self._doubt_twins()
+
+    def _doubt_twins(self) -> None:
+        """Let nothing wait for what we do not hold: it may be settled, or gone. What waited is found by who takes next.
+
+        What the engine has stays the first of its id, or others of it would be run beside it.
+        """
+        self._twins.keep(self._book.ids())
+        self._has_lost_replies = True
 
 
 def _now_ms() -> int:

@@ -3,7 +3,7 @@
 What waits is never delivered while its first one is: when that is settled, the others are settled with it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from penstock.api import Message
 
@@ -38,6 +38,10 @@ class Twins:
     def ids(self) -> set[str]:
         """Give the ids of all that wait."""
         return {id_ for waiting in self._waiting.values() for id_ in waiting}
+
+    def keep(self, ids: Collection[str]) -> None:
+        """Forget those whose first message is not one of these, with what waits for it."""
+        self.settle([name for name, first in self._first.items() if first not in ids])
 
     def clear(self) -> None:
         """Forget everything."""

@@ -259,6 +259,36 @@ def test_a_server_that_stands_still_makes_calls_fail_and_then_goes_on(private_re
     _run(work())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_return_whose_answer_was_lost_does_not_take_the_message_from_its_next_run(queue_source, monkeypatch, kind):
+    subject = of_kind(kind, queue_source(**settings_of(kind)))
+
+    async def work():
+        await _send(subject, b"one")
+        async with subject.receiver() as receiver:
+            (first,) = await subject.receive(receiver, 1)
+            ask = receiver._owner.ask
+
+            async def lose_the_answer(operation, *arguments):
+                reply = await ask(operation, *arguments)
+                if operation == "back":
+                    raise SourceUnavailable("the connection was lost")
+                return reply
+
+            monkeypatch.setattr(receiver._owner, "ask", lose_the_answer)
+            with pytest.raises(SourceUnavailable):
+                await receiver.nack([first.receipt], delay_ms=0, counted=True)
+            monkeypatch.undo()
+            (second,) = await subject.receive(receiver, 1)
+            assert second.receive_count == 2
+            with pytest.raises(ReceiptExpired):
+                await receiver.nack([first.receipt], delay_ms=0, counted=True)
+            await receiver.ack([second.receipt])
+            assert await subject.is_empty(receiver)
+
+    _run(work())
+
+
 def test_another_group_still_reads_every_entry(queue_source, server):
     source = queue_source()
     subject = a_queue(source)

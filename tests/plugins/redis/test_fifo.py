@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from redis_queues import a_queue, abandon
 
-from penstock.api import Outgoing
+from penstock.api import Outgoing, SourceError
 from penstock_redis.owner import now_s
 
 pytestmark = pytest.mark.redis
@@ -193,6 +193,34 @@ def test_a_deduplication_id_in_flight_twice_waits_for_the_first_and_is_settled_w
             assert (message.body, message.receive_count) == (b"one", 2)
             await first.ack([message.receipt, messages[1].receipt])
             assert await subject.is_empty(first)
+
+    _run(work())
+
+
+def test_what_waits_for_a_deduplication_id_goes_on_waiting_when_a_receive_fails(queue_source, monkeypatch):
+    subject = a_queue(queue_source(FifoQueue=True))
+
+    async def work():
+        await _send(subject, ("1", "a", "one"), ("again", "a", "one"), ("2", "b", "two"))
+        async with subject.receiver() as receiver:
+            held = await subject.receive(receiver, 1)
+            ask = receiver._owner.ask
+
+            async def fail_once(operation, *arguments):
+                if operation == "seen":
+                    monkeypatch.undo()
+                    raise SourceError("the connection was lost")
+                return await ask(operation, *arguments)
+
+            monkeypatch.setattr(receiver._owner, "ask", fail_once)
+            with pytest.raises(SourceError):
+                await receiver.receive(messages_max=10, wait_ms=1_000)
+            others = await subject.receive(receiver, 1)
+            assert _bodies(others) == ["2"]
+            assert await receiver.receive(messages_max=10, wait_ms=0) == []
+            await receiver.ack([message.receipt for message in [*held, *others]])
+            assert await subject.is_empty(receiver)
+            assert await receiver.receive(messages_max=10, wait_ms=0) == []
 
     _run(work())
 
