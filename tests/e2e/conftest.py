@@ -27,12 +27,8 @@ def queues(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
     """Makes queues of a kind, `queues("redis-list")`, which are removed after the test."""
     made: list[Queue] = []
 
-    def address(broker: str) -> str:
-        url: str = request.getfixturevalue(broker).url
-        return url
-
     def make(kind: str) -> Queue:
-        made.append(KINDS[kind].make(address, tmp_path))
+        made.append(KINDS[kind].make(request.getfixturevalue, tmp_path))
         return made[-1]
 
     yield make

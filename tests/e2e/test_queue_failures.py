@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from harness import EVERY_KIND, QueueProject, attributes, identities, letters, orders
+from harness import DISTINCT_KINDS, EVERY_KIND, QueueProject, attributes, identities, letters, orders
 
 pytestmark = pytest.mark.e2e
 
@@ -11,7 +11,7 @@ POISON = ["raise"]
 RUNS_MAX = 5
 
 
-@pytest.mark.parametrize("kind", EVERY_KIND)
+@pytest.mark.parametrize("kind", DISTINCT_KINDS)
 def test_what_a_batch_of_one_group_reports_comes_next_and_counted_until_it_is_dead(kind, queues, nodes, tmp_path):
     queue, dead = queues(kind), queues("embedded FIFO" if "FIFO" in kind else "embedded-queue")
     source = {"VisibilityTimeout": 0}
@@ -65,7 +65,7 @@ def test_a_poison_message_is_dead_after_exactly_its_runs_and_the_others_are_done
         assert project.ledger.out_of_order(given_up={poison}) == []
 
 
-@pytest.mark.parametrize("kind", EVERY_KIND)
+@pytest.mark.parametrize("kind", DISTINCT_KINDS)
 def test_what_is_reported_with_a_delay_of_its_own_comes_back_after_that_and_not_after_the_timeout(
     kind, queues, nodes, tmp_path
 ):
@@ -91,7 +91,7 @@ def test_what_is_reported_with_a_delay_of_its_own_comes_back_after_that_and_not_
 
 
 @pytest.mark.kafka
-@pytest.mark.parametrize("kind", EVERY_KIND)
+@pytest.mark.parametrize("kind", DISTINCT_KINDS)
 def test_dead_letters_go_to_a_kafka_topic_with_their_body_and_their_failure(  # noqa: PLR0917 - fixtures, by name
     kind, queues, kafka, topic, nodes, tmp_path
 ):
@@ -121,6 +121,8 @@ def test_dead_letters_go_to_a_kafka_topic_with_their_body_and_their_failure(  # 
         ("embedded FIFO", "redis-queue FIFO"),
         ("redis-queue FIFO", "embedded FIFO"),
         ("redis-list", "embedded-queue"),
+        pytest.param("redis-queue", "rabbitmq quorum", marks=pytest.mark.rabbitmq),
+        pytest.param("rabbitmq FIFO", "redis-queue FIFO", marks=pytest.mark.rabbitmq),
     ],
 )
 def test_dead_letters_go_to_a_queue_of_the_other_plugin_and_can_be_received_there(kind, other, queues, nodes, tmp_path):
@@ -131,7 +133,7 @@ def test_dead_letters_go_to_a_queue_of_the_other_plugin_and_can_be_received_ther
     queue.send(orders(2, keys=2, plans={0: ["stick"], 1: ["stick"]}))
     nodes.start(project)
     project.wait_empty()
-    project.wait_letters(2)
+    project.wait_figures(dead, left=2, what="both are dead letters")
 
     # They are messages like any other: a mapping on that queue is handed them, with their groups where it has groups.
     undertaker = QueueProject(tmp_path / "undertaker", dead)

@@ -33,7 +33,10 @@ def test_of_a_hundred_groups_one_that_fails_for_ever_holds_up_no_other(kind, que
     assert (status["blocked_groups"], status["full"], status["waiting"]) == ([blocked], False, 0)
     assert status["blocked_since"] is not None
     project.wait_figures(left=behind, what="the others are deleted")
-    assert project.ledger.handled() == dict.fromkeys(others, 1)
+    # Those behind the failing one run with it, and come again with it.
+    handled = project.ledger.handled()
+    assert {order: count for order, count in handled.items() if order[0] != blocked} == dict.fromkeys(others, 1)
+    assert (blocked, 0) not in handled
     assert project.ledger.out_of_order() == []
     counts = project.ledger.receive_counts()
     assert all(counts[order] == [1] for order in others)
@@ -58,12 +61,9 @@ def test_what_a_failing_group_holds_back_goes_on_in_order_when_it_succeeds(kind,
 @pytest.mark.parametrize("kind", FIFO_KINDS)
 def test_no_more_is_held_back_than_is_allowed_and_the_status_says_so(kind, queues, nodes, tmp_path):
     queue = queues(kind)
-    project = QueueProject(
-        tmp_path / "shop",
-        queue,
-        source={"VisibilityTimeout": 1, "RedrivePolicy": {"maxReceiveCount": 1000, "deadLetterTargetArn": "dead"}},
-        BatchSize=1000,
-    )
+    redrive = {"RedrivePolicy": {"maxReceiveCount": 1000, "deadLetterTargetArn": "dead"}}
+    source = {"VisibilityTimeout": 1, **redrive, **queue.room_for(12_000)}
+    project = QueueProject(tmp_path / "shop", queue, source=source, BatchSize=1000)
     project.extend(Sources={"dead": {"Type": "sqlite-stream"}})
     # Everything of one group, and its first message fails until it is allowed to go on.
     queue.send(orders(11_000, keys=1, plans={0: ["stick"]}))
@@ -78,7 +78,8 @@ def test_no_more_is_held_back_than_is_allowed_and_the_status_says_so(kind, queue
     queue_status = status["queue"]
     assert queue_status["held"] + sum(batch["records"] for batch in queue_status["in_flight"]) <= 10_000
     assert queue_status["blocked_groups"] == ["key-0"]
-    assert queue.figures().waiting >= 1_000
+    if not queue.sends_ahead:
+        assert queue.figures().waiting >= 1_000
     project.ledger.release()
     project.wait_empty()
 

@@ -13,6 +13,7 @@ KILLS, RUNS_MAX, MESSAGES = 20, 5, 3
 
 
 @pytest.mark.redis
+@pytest.mark.rabbitmq
 def test_no_number_of_kills_while_a_batch_waits_makes_a_dead_letter_of_what_never_ran(queues, nodes, tmp_path):
     first, *others = made = [queues(kind) for kind in KINDS]
     # Each batch waits for more than will ever come.

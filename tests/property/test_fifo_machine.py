@@ -27,7 +27,7 @@ DRAIN_MS = 4_000_000
 
 @dataclass
 class Held:
-    """A message of the model queue. `runs` were not ended by the node; `deaths` count what lost it in between."""
+    """A message of the model queue. `runs` were begun by a function; `deaths` count what lost it in between."""
 
     number: int
     group: str
@@ -209,7 +209,8 @@ class Host:
 
     def end(self, command: Any, result: Any) -> None:
         invoke = self.runs.pop(command.id)
-        if isinstance(result, NotRun):
+        # What a machine ends itself was run, and counts: nobody stops here.
+        if isinstance(result, NotRun) and not isinstance(command, do.Cancel):
             for message in invoke.batch.messages:
                 self.world.queue.by_receipt[message.receipt].runs -= 1
         self.post(facts.Responded(command.id, result))

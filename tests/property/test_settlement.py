@@ -90,14 +90,15 @@ class Settling_(RuleBasedStateMachine):  # noqa: N801 - `Settling` is the type o
         sent = [number for number, debt in self.debts.items() if debt.answer_by_ms is not None]
         number = data.draw(st.sampled_from(sent))
         debt = self.debts[number]
-        is_over = self.now_ms + BACK_OFF_MS >= debt.give_up_ms
-        wait_ms = None if is_over else BACK_OFF_MS
+        is_over = self.now_ms >= debt.give_up_ms
+        wait_ms = None if is_over else min(BACK_OFF_MS, debt.give_up_ms - self.now_ms)
         assert self.settlement.on_failed(number, self.now_ms) == (debt.command, wait_ms)
         if is_over:
             del self.debts[number]
             self.over.append(number)
         else:
-            debt.due_ms, debt.answer_by_ms = self.now_ms + BACK_OFF_MS, None
+            assert wait_ms is not None
+            debt.due_ms, debt.answer_by_ms = self.now_ms + wait_ms, None
 
     @precondition(lambda self: self.over)
     @rule(data=st.data())

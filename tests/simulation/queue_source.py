@@ -49,6 +49,8 @@ class Stored:
     """A machine was told that it is deleted."""
     is_deleted: bool = False
     has_vanished: bool = False
+    returns: int = 0
+    """How often a machine gave it back."""
 
     def __repr__(self) -> str:
         return f"{self.message_id} of {self.group} (runs {self.runs}, count {self.receive_count})"
@@ -64,6 +66,8 @@ class Queue:
         self.visibility_ms = visibility_ms
         self.messages: list[Stored] = []
         self.owner: int | None = None
+        self.endings = 0
+        """How many machines' receivers were lost or taken away."""
         self._left: list[Stored] = []
         """Those that are not deleted, in their order."""
         self._by_receipt: dict[str, Stored] = {}
@@ -224,6 +228,7 @@ class Queue:
                 stored.receive_count -= not counted
             stored.visible_ms = now_ms + (delay_ms if self.broker.is_delayed else 0)
             stored.receipt = ""
+            stored.returns += 1
             if not self.broker.keeps_place:
                 stored.place = self._new_place()
             self._vanish(stored)
@@ -256,6 +261,7 @@ class Queue:
 
     def lose(self, machine: int, now_ms: int) -> None:
         """Take everything from a machine whose connection, or ownership, is gone."""
+        self.endings += 1
         self._prefetched.pop(machine, None)
         if self.owner == machine:
             self.owner = None

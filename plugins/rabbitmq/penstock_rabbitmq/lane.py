@@ -12,6 +12,7 @@ from typing import Any
 from penstock.api import SourceError, SourceMissing
 from penstock_rabbitmq.channel import Channel
 from penstock_rabbitmq.connection import Connection
+from penstock_rabbitmq.delayed import delivery_of
 from penstock_rabbitmq.messages import Delivery, tag_of
 from penstock_rabbitmq.pika_types import AMQPError
 
@@ -140,16 +141,13 @@ class Lane:
             self._on_news()
         return len(back)
 
-    def can_delay(self, count: int, delayed_max: int) -> bool:
-        """Tell whether so many more may wait here to be given out again."""
-        return not self.is_retired and len(self._delayed) + count <= delayed_max
-
     def delay(self, handles: Iterable[int], *, due_s: float, counted: bool) -> int:
         """Take back what was given out, to be given out again when it is due. It stays ours meanwhile."""
         back = self._let_go(handles)
         for delivery in back:
             delivery.turns += 1
             delivery.runs += counted
+            delivery.was_run = counted
             self._delayed[delivery.tag] = (due_s, delivery)
         return len(back)
 
@@ -192,6 +190,25 @@ class Lane:
             self._channel.raw.basic_nack(delivery.tag, requeue=True)
         self._forget_order()
         return back
+
+    def return_early(self, handles: Iterable[int], *, counted: bool) -> list[Delivery]:
+        """Give messages back to the queue before their delay is over. The broker may count those that were run."""
+        back = self._let_go(handles)
+        for delivery in back:
+            delivery.was_run = counted
+        self._requeue(back)
+        return back
+
+    def return_oldest(self, count: int) -> list[Delivery]:
+        """Give those back to the queue that wait here and would have been due first."""
+        first = sorted(self._delayed.values(), key=lambda waiting: waiting[0])[:count]
+        back = [self._delayed.pop(delivery.tag)[1] for _, delivery in first]
+        self._requeue(back)
+        return back
+
+    def given_out(self, handles: Iterable[int]) -> list[Delivery]:
+        """Name what these handles stand for."""
+        return [self._held[tag_of(handle)] for handle in handles if self.holds(handle)]
 
     def reject(self, handles: Iterable[int]) -> int:
         """Hand messages over to where the queue's own dead letters go."""
@@ -241,7 +258,7 @@ class Lane:
             self._channel.raw.basic_nack(method.delivery_tag, requeue=True)
             return
         tag = method.delivery_tag
-        self._came.append(Delivery(tag, method.redelivered, method.routing_key, properties, body, self._now_s()))
+        self._came.append(delivery_of(method, properties, body, arrived_s=self._now_s()))
         self._order.append(tag)
         size = len(body)
         self.arrived += 1
@@ -266,6 +283,15 @@ class Lane:
 
     def _let_go(self, handles: Iterable[int]) -> list[Delivery]:
         return [self._held.pop(tag_of(handle)) for handle in handles if self.holds(handle)]
+
+    def _requeue(self, back: Iterable[Delivery]) -> None:
+        raw = self._channel.raw
+        for delivery in back:
+            if delivery.was_run:
+                raw.basic_reject(delivery.tag, requeue=True)
+            else:
+                raw.basic_nack(delivery.tag, requeue=True)
+        self._forget_order()
 
     def _forget_all(self) -> None:
         self._held.clear()

@@ -22,13 +22,16 @@ TYPES = "penstock.types"
 SENT = "timestamp_in_ms"
 """As RabbitMQ's own interceptor calls it."""
 DELIVERIES = "x-delivery-count"
-HIDDEN = frozenset({TYPES, SENT, DELIVERIES, "x-acquired-count"})
+ACQUIRED = "x-acquired-count"
+MOVED = "penstock.moved"
+"""What a message that went through a delay queue was before (see `delayed.py`)."""
+HIDDEN = frozenset({TYPES, SENT, DELIVERIES, ACQUIRED, MOVED})
 """Headers that say how a message came here, and not what it is."""
 _INT64 = range(-(1 << 63), 1 << 63)
 _PERSISTENT = 2
 _TAG_BITS = 48
 
-_NAMES = (
+NAMES = (
     "content_type",
     "content_encoding",
     "delivery_mode",
@@ -49,7 +52,8 @@ class Delivery(msgspec.Struct, gc=False):
     """A message as it came, until it is settled. `runs` are those that we know of beyond what the broker counts.
 
     `turns` says how often it was given out and taken back here; a handle is its tag and that, so that an old handle
-    stands for nothing.
+    stands for nothing. `was_moved`: it came back by a delay queue;
+    `was_run`: before it was taken back the last time.
     """
 
     tag: int
@@ -60,6 +64,8 @@ class Delivery(msgspec.Struct, gc=False):
     arrived_s: float
     turns: int = 0
     runs: int = 0
+    was_moved: bool = False
+    was_run: bool = False
     message_id: str = ""
     first_received_ms: int = 0
 
@@ -100,13 +106,13 @@ class Reader:
             message_id=delivery.message_id,
             receipt=receipt,
             body=delivery.body,
-            receive_count=_count(delivery, headers),
+            receive_count=receive_count(delivery),
             sent_ms=_sent_ms(properties, headers, delivery.first_received_ms),
             first_received_ms=delivery.first_received_ms,
             attributes=self._attributes(headers) if headers else {},
             group=group,
             deduplication_id=deduplication,
-            redelivered=delivery.redelivered or delivery.runs > 0,
+            redelivered=delivery.redelivered or delivery.was_moved or delivery.runs > 0,
             properties=_properties(properties),
         )
 
@@ -153,9 +159,9 @@ def properties_of(message: Outgoing, *, message_id: str, group_from: str, now_ms
     return properties
 
 
-def _count(delivery: Delivery, headers: Mapping[str, Any]) -> int:
+def receive_count(delivery: Delivery) -> int:
     """Count this delivery: an upper bound of its runs, since a broker counts what was never run too (D22)."""
-    deliveries = headers.get(DELIVERIES)
+    deliveries = (delivery.properties.headers or {}).get(DELIVERIES)
     if isinstance(deliveries, int):
         return deliveries + 1 + delivery.runs
     return (2 if delivery.redelivered else 1) + delivery.runs
@@ -173,7 +179,7 @@ def _properties(properties: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if properties.headers is not None:
         found["headers"] = properties.headers
-    for name in _NAMES:
+    for name in NAMES:
         value = getattr(properties, name)
         if value is not None:
             found[name] = value

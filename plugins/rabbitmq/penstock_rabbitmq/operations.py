@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Mapping
 from penstock.api import MappingContext, Message, Record, SourceBroken, SourceContext, Start
 from penstock_rabbitmq.channel import Channel
 from penstock_rabbitmq.connection import Connection
-from penstock_rabbitmq.messages import Delivery, Reader
+from penstock_rabbitmq.delay_queues import may_delay
+from penstock_rabbitmq.delayed import delivery_of
+from penstock_rabbitmq.messages import Reader
 from penstock_rabbitmq.queue import check_order, create, described, inspect, look
-from penstock_rabbitmq.settings import Settings
+from penstock_rabbitmq.settings import DELAY_PREFIX, Settings
 
 
 class RabbitOperations:
@@ -44,6 +46,7 @@ class RabbitOperations:
             "messages ready": str(declared.messages),
             "consumers": str(declared.consumers),
             **described(kind, self._settings, self._connection.version),
+            **await self._delays(),
         }
 
     def peek(
@@ -68,9 +71,7 @@ class RabbitOperations:
                 if got is None:
                     return
                 method, properties, body = got
-                delivery = Delivery(
-                    method.delivery_tag, method.redelivered, method.routing_key, properties, body, arrived_s=0.0
-                )
+                delivery = delivery_of(method, properties, body, arrived_s=0.0)
                 yield reader.message(delivery, receipt="", now_ms=time.time_ns() // 1_000_000)
         finally:
             # Gives everything back that was shown.
@@ -78,6 +79,15 @@ class RabbitOperations:
 
     async def close(self) -> None:
         await self._connection.close()
+
+    async def _delays(self) -> Mapping[str, str]:
+        if self._settings.is_fifo:
+            return {}
+        if await may_delay(self._connection, self._settings):
+            where = f"wait in {DELAY_PREFIX}<seconds>.{self._settings.queue}"
+        else:
+            where = f"the oldest go back before their time: we have no right to configure {DELAY_PREFIX}*"
+        return {"failures past half of the prefetch": where}
 
     async def _channel(self) -> Channel:
         await self._open()

@@ -1,7 +1,7 @@
-"""Makes pika read numbers in headers as they are.
+"""Makes pika read and write numbers in headers as they are.
 
-It cuts what is behind the point off floats, and gives 64-bit integers a type whose text ends in `L`. Both are
-mended where pika reads a value, for all of this process: there is no other place to stand between.
+It cuts what is behind the point off floats, can write none, and gives 64-bit integers a type whose text ends in `L`.
+That is mended where pika reads or writes a value, for all of this process: there is no other place to stand between.
 """
 
 import struct
@@ -11,6 +11,8 @@ from pika import data
 
 _NUMBERS = {b"f": struct.Struct(">f"), b"d": struct.Struct(">d"), b"l": struct.Struct(">q"), b"L": struct.Struct(">q")}
 _read_others = data.decode_value
+_write_others = data.encode_value
+_DOUBLE = struct.Struct(">cd")
 
 
 def read_value(encoded: bytes, offset: int) -> tuple[Any, int]:
@@ -22,6 +24,16 @@ def read_value(encoded: bytes, offset: int) -> tuple[Any, int]:
     return number.unpack_from(encoded, offset + 1)[0], offset + 1 + number.size
 
 
+def write_value(pieces: list[bytes], value: Any) -> int:
+    """Write one value of a table, and tell how many bytes it takes."""
+    if not isinstance(value, float):
+        size: int = _write_others(pieces, value)
+        return size
+    pieces.append(_DOUBLE.pack(b"d", value))
+    return _DOUBLE.size
+
+
 def mend() -> None:
-    """Have pika read values so from now on."""
+    """Have pika read and write values so from now on."""
     data.decode_value = read_value
+    data.encode_value = write_value

@@ -43,7 +43,7 @@ async def look(channel: Channel, settings: Settings) -> Declared:
 
 async def create(connection: Connection, settings: Settings) -> bool:
     """Make the queue, its exchange and its bindings where they are missing; True when something was."""
-    exists = await _is_there(connection, settings)
+    exists = await is_there(connection, settings.queue)
     channel = await connection.channel()
     if not exists:
         await channel.declare(settings.queue, arguments=arguments_of(settings, connection.version))
@@ -148,10 +148,11 @@ async def _check_right_to_own(connection: Connection, settings: Settings) -> Non
     await channel.close()
 
 
-async def _is_there(connection: Connection, settings: Settings) -> bool:
+async def is_there(connection: Connection, queue: str) -> bool:
+    """Tell whether there is a queue of that name."""
     channel = await connection.channel()
     try:
-        await channel.look(settings.queue)
+        await channel.look(queue)
     except SourceMissing:
         return False
     finally:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 from penstock.api import Backlog, MappingContext, Message, ReceiptExpired, SourceBroken, SourceError
 from penstock_rabbitmq.connection import Connection
+from penstock_rabbitmq.delay_queues import DelayQueues
 from penstock_rabbitmq.errors import again
 from penstock_rabbitmq.lane import Lane
 from penstock_rabbitmq.messages import DELIVERIES, Delivery, Reader
 from penstock_rabbitmq.queue import quorum_refusal
 from penstock_rabbitmq.session import STAND_BY_S, Session
-from penstock_rabbitmq.settings import PREFETCH, Settings
+from penstock_rabbitmq.settings import Settings
 from penstock_rabbitmq.shared import Shared
 from penstock_rabbitmq.twins import Twins
 
@@ -48,7 +49,7 @@ class Receiver:
         self._tending: asyncio.Task[None] | None = None
         self._opening = Shared(self._open_session)
         self._owning = Shared(self._own)
-        self._has_told = False
+        self._delay_queues = DelayQueues(settings, lease_ms=mapping.lease_ms, name=self._name, now_s=now_s)
         self._given_back: OrderedDict[str, int] = OrderedDict()
         """When messages were received first that went back, as long as we can remember."""
 
@@ -65,6 +66,7 @@ class Receiver:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+        await self._delay_queues.close()
 
     async def receive(self, *, messages_max: int, wait_ms: int) -> Sequence[Message]:
         clock = asyncio.get_running_loop().time
@@ -96,11 +98,9 @@ class Receiver:
             if self._settings.is_fifo:
                 # What goes back to the queue could come behind others that we have; so it waits here, in its place.
                 settled += lane.put_back(handles, counted=counted)
-            elif delay_ms > 0 and lane.can_delay(len(handles), self._delayed_max):
-                settled += lane.delay(handles, due_s=self._now_s() + delay_ms / 1000, counted=counted)
+            elif delay_ms > 0:
+                settled += await self._delay(lane, handles, delay_ms, counted=counted)
             else:
-                if delay_ms > 0:
-                    self._tell_of_early_returns()
                 back = lane.nack(handles)
                 self._remember(back)
                 settled += len(back)
@@ -167,24 +167,30 @@ class Receiver:
             for lane, handles in self._by_lane(self._twins.settle(receipts)):
                 lane.ack(handles)
 
-    def _tell_of_early_returns(self) -> None:
-        if not self._has_told:
-            self._has_told = True
-            _log.warning(
-                "%s: %d messages that failed are held for their delay, half of the prefetch; further ones go back to "
-                "the queue before their time. A larger Prefetch holds more",
-                self._settings.place,
-                self._delayed_max,
-            )
+    async def _delay(self, lane: Lane, handles: Sequence[int], delay_ms: int, *, counted: bool) -> int:
+        """Hold messages here for their delay, or have them wait in a delay queue where too many are held already."""
+        if not self._is_crowded(lane):
+            return lane.delay(handles, due_s=self._now_s() + delay_ms / 1000, counted=counted)
+        # What is not ours any more can not be copied: it comes again by itself.
+        if await self._delay_queues.move(lane.given_out(handles), delay_ms=delay_ms, counted=counted):
+            return lane.ack(handles)
+        back = [] if lane.is_retired else lane.return_oldest(len(handles))
+        # As many take their places; the rest of them goes back too.
+        settled = lane.delay(handles[: len(back)], due_s=self._now_s() + delay_ms / 1000, counted=counted)
+        rest = lane.return_early(handles[len(back) :], counted=counted)
+        self._remember([*back, *rest])
+        return settled + len(rest)
+
+    def _is_crowded(self, lane: Lane) -> bool:
+        """Half of what the broker sends ahead is held, here or by the engine, so that more would hold up the others."""
+        session = self._session
+        if session is None or lane.is_retired:
+            return True
+        return sum(each.held for each in session.lanes) * 2 > session.prefetch
 
     def _due_in_s(self, session: Session) -> float:
         due_s = min((due_s for lane in session.lanes if (due_s := lane.due_s()) is not None), default=None)
         return float("inf") if due_s is None else max(0.0, due_s - self._now_s())
-
-    @property
-    def _delayed_max(self) -> int:
-        """Half of what the broker sends ahead; more than that goes back before its time."""
-        return (self._settings.prefetch or PREFETCH) // 2
 
     def _on_redelivered(self, delivery: Delivery) -> None:
         settings = self._settings

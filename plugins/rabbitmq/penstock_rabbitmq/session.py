@@ -61,6 +61,11 @@ class Session:
             await self._begin()
 
     @property
+    def prefetch(self) -> int:
+        """How many messages the broker may have out here."""
+        return self._prefetch
+
+    @property
     def error(self) -> SourceError | None:
         """Why nothing can come any more."""
         if self.connection.error is not None:

@@ -9,8 +9,9 @@ from penstock_rabbitmq.address import Address, addresses_of
 
 NAME_BYTES_MAX = 255
 OWNER_PREFIX = "penstock.owner."
-PREFETCH = 5_000
-"""Half of it is more than the engine is likely to hold for a retry; memory bounds it besides."""
+DELAY_PREFIX = "penstock.delay."
+PREFETCH = 20_000
+"""A batch and what the engine holds for a retry, 10,000 each, find room in it; memory bounds it besides."""
 PREFETCH_MOST = 65_535
 CONSUMER_TIMEOUT_S = 1_800
 """The broker's own default."""

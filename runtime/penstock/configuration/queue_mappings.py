@@ -12,6 +12,7 @@ from penstock.configuration.timing import read_backoff, read_batching_window_ms
 from penstock.core.settings import QueueSettings
 
 VISIBILITY_TIMEOUT_MS = 30_000
+HELD_MAX = 10_000
 
 
 def queue_settings(draft: Draft, findings: Findings) -> QueueSettings:
@@ -37,6 +38,8 @@ def queue_settings(draft: Draft, findings: Findings) -> QueueSettings:
         has_dead_letters=bool(redrive),
         is_fifo=bool(source.settings.get("FifoQueue")),
         group_failure_mode=_group_failure_mode(draft, findings),
+        # Of what a broker sends ahead no more than half may be failures that wait here.
+        held_max=min(HELD_MAX, source.settings.get("Prefetch") or HELD_MAX),
         is_delayed=capabilities.delayed,
         is_leased=capabilities.leased,
     )

@@ -6,21 +6,28 @@ A further kind is a class with this face, and an entry in `KINDS`.
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import sqlite3
+import time
+import urllib.request
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import pika
 import pytest
 from redis import Redis
 
 from brokers import Produced
-from penstock.api import Outgoing, SourceContext
+from brokers.fixtures import RabbitMqBroker
+from penstock.api import Outgoing, SourceContext, SourceType
 from penstock.embedded.plugin import QUEUE
+from penstock_rabbitmq.plugin import RABBITMQ
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,9 @@ class Figures:
 class Queue(ABC):
     """One queue of one test."""
 
+    sends_ahead: ClassVar[bool] = False
+    """The broker hands messages over before they are asked for, so that who has them does not say what will run."""
+
     def __init__(self, kind: str, *, is_fifo: bool) -> None:
         self.kind = kind
         self.is_fifo = is_fifo
@@ -60,6 +70,10 @@ class Queue(ABC):
     def figures(self) -> Figures:
         """Ask the broker."""
 
+    def room_for(self, count: int) -> dict[str, Any]:  # noqa: ARG002 - most brokers send what is asked for
+        """Give the settings of a source by which one node may have so many messages at a time."""
+        return {}
+
     def is_stuck(self) -> bool:
         """Tell whether a node that was stopped in the middle of a write keeps all others from writing."""
         return False
@@ -70,6 +84,32 @@ class Queue(ABC):
 
     def _fifo(self) -> dict[str, Any]:
         return {"FifoQueue": True} if self.is_fifo else {}
+
+
+async def create(kind: SourceType, source: SourceContext) -> None:
+    """Make a queue as an operator does."""
+    assert kind.operate is not None
+    operations = kind.operate(source)
+    await operations.create()
+    await operations.close()
+
+
+def outgoing(messages: Iterable[Produced], *, is_fifo: bool) -> list[Outgoing]:
+    """Make them messages of a queue; with a group where it has groups."""
+    return [
+        Outgoing(value=message.value, group=(message.key or b"").decode() if is_fifo else None) for message in messages
+    ]
+
+
+async def deliver(kind: SourceType, source: SourceContext, messages: Sequence[Outgoing]) -> None:
+    """Send them by the source's own plugin."""
+    assert kind.open_destination is not None
+    destination = kind.open_destination(source)
+    await destination.open()
+    try:
+        assert await destination.send(messages) == [None] * len(messages)
+    finally:
+        await destination.close()
 
 
 class EmbeddedQueue(Queue):
@@ -84,17 +124,13 @@ class EmbeddedQueue(Queue):
             settings={"Path": str(path), "Queue": self.name, **self._fifo()},
             data_dir=path.parent,
         )
-        asyncio.run(self._create())
+        asyncio.run(create(QUEUE, self._context))
 
     def source(self) -> dict[str, Any]:
         return {"Type": "sqlite-queue", **self._context.settings}
 
     def send(self, messages: Iterable[Produced]) -> None:
-        made = [
-            Outgoing(value=message.value, group=(message.key or b"").decode() if self.is_fifo else None)
-            for message in messages
-        ]
-        asyncio.run(self._send(made))
+        asyncio.run(deliver(QUEUE, self._context, outgoing(messages, is_fifo=self.is_fifo)))
 
     def figures(self) -> Figures:
         with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=30)) as connection:
@@ -105,6 +141,10 @@ class EmbeddedQueue(Queue):
             )
             ((waiting, held, count),) = rows.fetchall()
         return Figures(waiting, held, count - waiting - held)
+
+    def room_for(self, count: int) -> dict[str, Any]:  # noqa: ARG002 - most brokers send what is asked for
+        """Give the settings of a source by which one node may have so many messages at a time."""
+        return {}
 
     def is_stuck(self) -> bool:
         with closing(sqlite3.connect(self._path, timeout=1, isolation_level=None)) as connection:
@@ -117,21 +157,6 @@ class EmbeddedQueue(Queue):
 
     def remove(self) -> None:
         """The file goes with the test's folder."""
-
-    async def _create(self) -> None:
-        assert QUEUE.operate is not None
-        operations = QUEUE.operate(self._context)
-        await operations.create()
-        await operations.close()
-
-    async def _send(self, messages: Sequence[Outgoing]) -> None:
-        assert QUEUE.open_destination is not None
-        destination = QUEUE.open_destination(self._context)
-        await destination.open()
-        try:
-            assert await destination.send(messages) == [None] * len(messages)
-        finally:
-            await destination.close()
 
 
 class RedisQueue(Queue):
@@ -196,8 +221,85 @@ class RedisList(RedisQueue):
         return Figures(waiting, taken - back, back)
 
 
-Make = Callable[[Callable[[str], str], Path], Queue]
-"""Makes a queue, given what tells a broker's address by its name, and a folder for what needs files."""
+class RabbitQueue(Queue):
+    """A queue of a RabbitMQ.
+
+    AMQP tells how many messages are ready, and nothing of those that somebody has. The management API counts what was
+    acknowledged, some seconds late and never too much: so what is left is what there ever was without that. What a
+    connection acknowledged just before its end may be missing there for ever; the API's own figure of what is left
+    does not miss it, and is right when it is old news that something came.
+    """
+
+    sends_ahead = True
+    _OLD_S = 20
+    """A queue says what is left every 5 s, and the management API takes note of that every 5 s."""
+
+    def __init__(
+        self, kind: str, broker: RabbitMqBroker, folder: Path, *, queue_type: str, is_fifo: bool = False
+    ) -> None:
+        super().__init__(kind, is_fifo=is_fifo)
+        assert broker.management, "what is held only the management API tells: PENSTOCK_TEST_RABBITMQ_MANAGEMENT"
+        self._broker = broker
+        self._most = 0
+        self._grew_s = 0.0
+        self._context = SourceContext(
+            project="e2e",
+            name=self.name,
+            settings={"Url": broker.url, "Queue": self.name, "QueueType": queue_type, **self._fifo()},
+            data_dir=folder,
+        )
+        asyncio.run(create(RABBITMQ, self._context))
+
+    def source(self) -> dict[str, Any]:
+        return {"Type": "rabbitmq", **self._context.settings}
+
+    def send(self, messages: Iterable[Produced]) -> None:
+        made = outgoing(messages, is_fifo=self.is_fifo)
+        # One by one a producer with confirms sends some hundreds a second; this one has a thousand under way.
+        asyncio.run(deliver(RABBITMQ, self._context, made))
+        self._grow(self._most + len(made))
+
+    def figures(self) -> Figures:
+        said = self._said()
+        acknowledged = int(said.get("message_stats", {}).get("ack", 0))
+        with self._connected() as connection:
+            declared = connection.channel().queue_declare(self.name, passive=True).method
+        ready = declared.message_count
+        # What a mapping sent here, too.
+        self._grow(ready + acknowledged)
+        if not declared.consumer_count:
+            return Figures(ready, 0, 0)
+        left = self._most - acknowledged
+        if time.monotonic() > self._grew_s + self._OLD_S:
+            left = min(left, int(said.get("messages", left)))
+        return Figures(ready, max(0, left - ready), 0)
+
+    def room_for(self, count: int) -> dict[str, Any]:
+        return {"Prefetch": count}
+
+    def remove(self) -> None:
+        with self._connected() as connection:
+            connection.channel().queue_delete(self.name)
+
+    def _connected(self) -> pika.BlockingConnection:
+        return pika.BlockingConnection(pika.URLParameters(self._broker.url))
+
+    def _grow(self, most: int) -> None:
+        if most > self._most:
+            self._most, self._grew_s = most, time.monotonic()
+
+    def _said(self) -> dict[str, Any]:
+        user = base64.b64encode(b"guest:guest").decode()
+        request = urllib.request.Request(
+            f"{self._broker.management}/api/queues/%2F/{self.name}", headers={"Authorization": f"Basic {user}"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            said: dict[str, Any] = json.load(answer)
+            return said
+
+
+Make = Callable[[Callable[[str], Any], Path], Queue]
+"""Makes a queue, given what gives a broker by the name of its fixture, and a folder for what needs files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +309,10 @@ class Kind:
     make: Make
     broker: str | None = None
     is_fifo: bool = False
+    like: str | None = None
+    """The kind that differs from it in what the broker does alone, and shows the rest for it."""
+    lapses: bool = True
+    """What a node holds that stands still is another's after the visibility timeout."""
 
 
 KINDS = {
@@ -214,11 +320,32 @@ KINDS = {
     "embedded FIFO": Kind(
         lambda _, folder: EmbeddedQueue("embedded FIFO", folder / "queues.db", is_fifo=True), is_fifo=True
     ),
-    "redis-queue": Kind(lambda address, _: RedisStream("redis-queue", address("redis"), is_fifo=False), broker="redis"),
-    "redis-queue FIFO": Kind(
-        lambda address, _: RedisStream("redis-queue FIFO", address("redis"), is_fifo=True), broker="redis", is_fifo=True
+    "redis-queue": Kind(
+        lambda broker, _: RedisStream("redis-queue", broker("redis").url, is_fifo=False), broker="redis"
     ),
-    "redis-list": Kind(lambda address, _: RedisList("redis-list", address("redis"), is_fifo=False), broker="redis"),
+    "redis-queue FIFO": Kind(
+        lambda broker, _: RedisStream("redis-queue FIFO", broker("redis").url, is_fifo=True),
+        broker="redis",
+        is_fifo=True,
+    ),
+    "redis-list": Kind(lambda broker, _: RedisList("redis-list", broker("redis").url, is_fifo=False), broker="redis"),
+    "rabbitmq classic": Kind(
+        lambda broker, folder: RabbitQueue("rabbitmq classic", broker("rabbitmq"), folder, queue_type="classic"),
+        broker="rabbitmq",
+        like="rabbitmq quorum",
+    ),
+    "rabbitmq quorum": Kind(
+        lambda broker, folder: RabbitQueue("rabbitmq quorum", broker("rabbitmq"), folder, queue_type="quorum"),
+        broker="rabbitmq",
+    ),
+    "rabbitmq FIFO": Kind(
+        lambda broker, folder: RabbitQueue(
+            "rabbitmq FIFO", broker("rabbitmq"), folder, queue_type="classic", is_fifo=True
+        ),
+        broker="rabbitmq",
+        is_fifo=True,
+        lapses=False,
+    ),
 }
 
 
@@ -231,5 +358,7 @@ def parameters(wanted: Iterable[str]) -> list[Any]:
 
 
 EVERY_KIND = parameters(KINDS)
+DISTINCT_KINDS = parameters(name for name, kind in KINDS.items() if kind.like is None)
 FIFO_KINDS = parameters(name for name, kind in KINDS.items() if kind.is_fifo)
+LAPSING_FIFO_KINDS = parameters(name for name, kind in KINDS.items() if kind.is_fifo and kind.lapses)
 STANDARD_KINDS = parameters(name for name, kind in KINDS.items() if not kind.is_fifo)

@@ -348,8 +348,8 @@ async def _until_settled(receiver):
 
 
 def test_an_alarm_that_lasts_is_an_error_that_names_it(breakable, tmp_path, monkeypatch):
-    monkeypatch.setattr("penstock_rabbitmq.destination.ALARM_S", 0.5)
-    monkeypatch.setattr("penstock_rabbitmq.destination.CONFIRM_S", 0.5)
+    monkeypatch.setattr("penstock_rabbitmq.publisher.ALARM_S", 0.5)
+    monkeypatch.setattr("penstock_rabbitmq.publisher.CONFIRM_S", 0.5)
     source = _on(breakable, tmp_path)
 
     async def run():
@@ -423,24 +423,3 @@ def test_what_is_given_back_with_a_delay_waits_and_is_counted_and_the_others_flo
             assert await subject.is_empty(receiver)
 
     asyncio.run(run())
-
-
-def test_what_is_given_back_with_a_delay_past_half_of_the_prefetch_goes_back_before_its_time(queue_source, caplog):
-    source = queue_source(Prefetch=10)
-
-    async def run():
-        subject = a_queue(source)
-        async with subject.writer() as writer, _receiver(source, now_s=_Clock()) as receiver:
-            await writer.send([Outgoing(value=str(number).encode()) for number in range(20)])
-            failed = await _receive(receiver, 8)
-            for message in failed:
-                await receiver.nack([message.receipt], delay_ms=60_000, counted=True)
-            rest = []
-            while len(rest) < 15:
-                rest += await _receive(receiver, 1)
-                await receiver.ack([rest[-1].receipt])
-            assert {int(message.body) for message in rest} == set(range(5, 20))
-            assert "go back to the queue before their time" in caplog.text
-
-    with caplog.at_level(logging.WARNING, logger="penstock_rabbitmq"):
-        asyncio.run(run())
