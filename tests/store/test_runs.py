@@ -8,19 +8,6 @@ from penstock.store import RunStore, StateStore, WindowState, runs
 from penstock.store.schema import SCHEMA_VERSION
 
 
-class Clock:
-    def __init__(self):
-        self.now_ms = 1_000_000
-
-    def __call__(self):
-        return self.now_ms
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def store(tmp_path, clock):
     opened = RunStore(tmp_path / "store.db", now_ms=clock)
