@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import signal
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from local_brokers.kinds import install_missing, kind_named
 from local_brokers.process import pick_ports
 from local_brokers.rabbitmq import CERTIFIED_USER, PASSWORDS, RabbitMq, RabbitMqPorts
 
+from brokers.private_server import PrivateServer
 
-class PrivateRabbitMq:
+
+class PrivateRabbitMq(PrivateServer):
     """A broker with a directory and ports of its own; both stay the same when it is stopped and started again.
 
         with PrivateRabbitMq(config={"consumer_timeout": "5000"}) as rabbitmq:
@@ -37,11 +36,12 @@ class PrivateRabbitMq:
         management: bool = False,
         config: Mapping[str, str] | None = None,
     ) -> None:
-        self._kind = kind_named(generation)
-        self._directory = Path(tempfile.mkdtemp(prefix="penstock-rabbitmq-"))
+        kind = kind_named(generation)
+        directory = Path(tempfile.mkdtemp(prefix="penstock-rabbitmq-"))
         amqp, names, cluster, tls_port, management_port = pick_ports(0, 0, 0, 0, 0)
         ports = RabbitMqPorts(amqp, names, cluster, tls_port if tls else 0, management_port if management else 0)
-        self._rabbitmq = RabbitMq(self._directory, ports, config=dict(config or {}), system=self._kind.system)
+        self._rabbitmq = RabbitMq(directory, ports, config=dict(config or {}), system=kind.system)
+        super().__init__(self._rabbitmq, directory, partial(install_missing, [kind]))
 
     @property
     def url(self) -> str:
@@ -67,35 +67,6 @@ class PrivateRabbitMq:
         """The certificate and the key of the user `certified`, who has no password."""
         return self._rabbitmq.certificates.client(CERTIFIED_USER)
 
-    @property
-    def pid(self) -> int | None:
-        return self._rabbitmq.process.pid()
-
-    def start(self) -> None:
-        """Start the broker, if it is not running, and return at once."""
-        if self.pid is None:
-            self._rabbitmq.start()
-
-    def wait_ready(self) -> None:
-        """Return when the broker speaks AMQP."""
-        self._rabbitmq.wait_ready()
-
-    def stop(self) -> None:
-        """End the broker in order, as an operator does, and return when it is gone."""
-        self._rabbitmq.process.stop()
-
-    def kill(self) -> None:
-        """End the broker by SIGKILL."""
-        self._rabbitmq.process.kill()
-
-    def freeze(self) -> None:
-        """Stop the broker in its tracks: connections stay open and nothing answers, until `thaw`."""
-        self._rabbitmq.process.signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let a frozen broker go on."""
-        self._rabbitmq.process.signal(signal.SIGCONT)
-
     def control(self, *arguments: str) -> str:
         """Run `rabbitmqctl` on the broker, as its operator does, and return what it printed.
 
@@ -103,23 +74,8 @@ class PrivateRabbitMq:
         """
         return self._rabbitmq.control(*arguments)
 
-    def __enter__(self) -> Self:
-        install_missing([self._kind])
-        try:
-            self.start()
-            self.wait_ready()
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.remove()
-
     def remove(self) -> None:
         """End the broker at once and remove its data."""
         self._rabbitmq.process.kill()
         self._rabbitmq.remove()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        super().remove()
