@@ -28,6 +28,8 @@ def test_what_was_confirmed_outlives_a_broker_that_is_killed(broker):
         channel.confirm_delivery()
         channel.queue_declare("kept", durable=True)
         channel.basic_publish("", "kept", b"a message", _DURABLE)
+    # What is confirmed is on the disk; that there is such a queue is written there a moment later.
+    broker.control("eval", "mnesia:sync_log().")
 
     broker.kill()
     assert broker.pid is None
