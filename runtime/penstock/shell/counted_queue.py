@@ -59,13 +59,11 @@ class CountedQueue:
             await self._count_again()
         # A write that was cut off is written again with the same figures.
         await self._write(self._unwritten)
+        # Never after that: what is given now may be counted further before the rest is.
+        self._unwritten = {}
         given, self._taken = self._taken[:messages_max], self._taken[messages_max:]
-        stored = self._unwritten
         for message in given:
-            is_stored = message.message_id in stored
-            self._held[message.receipt] = _Held(message.message_id, message.receive_count, is_stored)
-        if not self._taken:
-            self._unwritten = {}
+            self._held[message.receipt] = _Held(message.message_id, message.receive_count, message.redelivered)
         return given
 
     async def count(self, receipts: Sequence[str], *, receive_count: int) -> None:
